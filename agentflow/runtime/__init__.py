@@ -1,0 +1,1 @@
+"""Runs, their clock, their events and their journal."""

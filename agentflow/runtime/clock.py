@@ -1,0 +1,118 @@
+"""The clock of a run belongs to its event loop: wall, virtual, or paced.
+
+Virtual time moves only when nothing real is under way. Whoever does real work
+(a thread, a process, HTTP, a disk) holds the clock while it lasts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Literal, Protocol, runtime_checkable
+
+__all__ = ["Clock", "ClockKind", "current_clock"]
+
+ClockKind = Literal["wall", "virtual", "paced"]
+
+
+@runtime_checkable
+class _HeldLoop(Protocol):
+    clock: Clock
+
+    def call_later_wall(self, delay: float, callback: Callable[[], object]) -> Callable[[], None]: ...
+
+
+class Clock:
+    """The time of one event loop. Get the running loop's by `current_clock()`."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, kind: ClockKind = "wall") -> None:
+        self._loop = loop
+        self.kind: ClockKind = kind
+        self.holds = 0
+        self.externals = 0
+
+    def time(self) -> float:
+        """Return the loop's time in seconds. A virtual clock begins at 0."""
+        return self._loop.time()
+
+    @contextmanager
+    def hold(self) -> Iterator[None]:
+        """Keep virtual time where it is while real work is under way."""
+        self.holds += 1
+        try:
+            yield
+        finally:
+            self.holds -= 1
+
+    @contextmanager
+    def external(self) -> Iterator[None]:
+        """Say that something outside may still wake this loop, so that waiting for it is no stall."""
+        self.externals += 1
+        try:
+            yield
+        finally:
+            self.externals -= 1
+
+    def guard(self, seconds: float | None) -> Guard:
+        """Return an async context manager that raises TimeoutError after `seconds` of wall time.
+
+        `asyncio.timeout` would never fire round held work, since virtual time stands still.
+        """
+        return Guard(self._loop, seconds)
+
+
+class Guard:
+    """A time-out in wall time, whatever the clock. See `Clock.guard`."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, seconds: float | None) -> None:
+        self._loop = loop
+        self._seconds = seconds
+        self._task: asyncio.Task[object] | None = None
+        self._cancel: Callable[[], None] | None = None
+        self.expired = False
+
+    async def __aenter__(self) -> Guard:
+        self._task = asyncio.current_task()
+        self._cancelling = self._task.cancelling() if self._task else 0
+        self._arm()
+        return self
+
+    def reschedule(self, seconds: float | None) -> None:
+        """Let `seconds` count from now."""
+        self._disarm()
+        self._seconds = seconds
+        self._arm()
+
+    def _arm(self) -> None:
+        if self._seconds is None:
+            return
+        if isinstance(self._loop, _HeldLoop):
+            self._cancel = self._loop.call_later_wall(self._seconds, self._fire)
+        else:
+            self._cancel = self._loop.call_later(self._seconds, self._fire).cancel
+
+    def _disarm(self) -> None:
+        if self._cancel is not None:
+            self._cancel()
+            self._cancel = None
+
+    def _fire(self) -> None:
+        self.expired = True
+        if self._task is not None:
+            self._task.cancel()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._disarm()
+        if self.expired and self._task is not None:
+            if self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
+                raise TimeoutError from error
+
+
+def current_clock() -> Clock:
+    """Return the running loop's clock; a loop of another kind has the wall clock."""
+    loop = asyncio.get_running_loop()
+    return loop.clock if isinstance(loop, _HeldLoop) else Clock(loop)

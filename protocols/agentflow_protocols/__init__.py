@@ -1,0 +1,1 @@
+"""What is said on the wire: chat messages, workflow files, events. Pure and sans-IO."""
