@@ -10,18 +10,11 @@ import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Literal, Protocol, runtime_checkable
+from typing import Literal
 
-__all__ = ["Clock", "ClockKind", "current_clock"]
+__all__ = ["Clock", "ClockKind", "Guard", "current_clock"]
 
 ClockKind = Literal["wall", "virtual", "paced"]
-
-
-@runtime_checkable
-class _HeldLoop(Protocol):
-    clock: Clock
-
-    def call_later_wall(self, delay: float, callback: Callable[[], object]) -> Callable[[], None]: ...
 
 
 class Clock:
@@ -88,8 +81,9 @@ class Guard:
     def _arm(self) -> None:
         if self._seconds is None:
             return
-        if isinstance(self._loop, _HeldLoop):
-            self._cancel = self._loop.call_later_wall(self._seconds, self._fire)
+        call_later_wall = getattr(self._loop, "call_later_wall", None)
+        if call_later_wall is not None:
+            self._cancel = call_later_wall(self._seconds, self._fire)
         else:
             self._cancel = self._loop.call_later(self._seconds, self._fire).cancel
 
@@ -115,4 +109,5 @@ class Guard:
 def current_clock() -> Clock:
     """Return the running loop's clock; a loop of another kind has the wall clock."""
     loop = asyncio.get_running_loop()
-    return loop.clock if isinstance(loop, _HeldLoop) else Clock(loop)
+    clock = getattr(loop, "clock", None)
+    return clock if isinstance(clock, Clock) else Clock(loop)
