@@ -3,4 +3,4 @@
 from agentflow_protocols.chat import messages as _messages
 from agentflow_protocols.chat.messages import *  # noqa: F403
 
-__all__ = list(_messages.__all__)  # noqa: PLE0605
+__all__ = list(_messages.__all__)

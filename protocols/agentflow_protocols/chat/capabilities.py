@@ -1,0 +1,36 @@
+"""What a model endpoint can do, as data that a user may override."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["Capabilities"]
+
+
+@dataclass(slots=True, frozen=True)
+class Capabilities:
+    """What may be asked of an endpoint.
+
+    `prefill`: it continues a trailing assistant message. `parallel_tool_calls`:
+    several calls in one reply. `late_tool_results`: it accepts a second result for
+    a call that was answered by a placeholder. `images`, `files`, `json_schema`:
+    such parts and such outputs. `stream`: replies can be streamed; `stream_usage`:
+    it takes `stream_options.include_usage`. `max_tokens_field`: the name of that
+    setting on its wire. `developer_role`: system text has the role `developer`.
+    `cache_control`: prompt-cache marks are taken. `strict_tools`: tool schemas may
+    be marked `strict`. `context_window`: tokens, None when unknown.
+    """
+
+    prefill: bool = False
+    parallel_tool_calls: bool = True
+    late_tool_results: bool = False
+    images: bool = True
+    files: bool = True
+    json_schema: bool = True
+    stream: bool = True
+    stream_usage: bool = True
+    max_tokens_field: str = "max_tokens"
+    developer_role: bool = False
+    cache_control: bool = False
+    strict_tools: bool = True
+    context_window: int | None = None
