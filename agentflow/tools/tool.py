@@ -22,6 +22,7 @@ __all__ = ["Parameters", "Tool", "ToolMaker", "from_function", "render", "tool",
 
 P = ParamSpec("P")
 R = TypeVar("R")
+Ro = TypeVar("Ro", covariant=True)
 C = TypeVar("C")
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -43,7 +44,7 @@ class Parameters(Protocol):
         """Return the checked arguments of a JSON text. Raises `ToolRetry`."""
 
 
-class Tool(Generic[P, R]):
+class Tool(Generic[P, Ro]):
     """Something that a model may call. Made by `@tool`, `tool.process` or `Tool.from_schema`.
 
     Calling the tool itself calls the function behind it, with the function's own types.
@@ -51,7 +52,7 @@ class Tool(Generic[P, R]):
 
     def __init__(
         self,
-        function: Callable[P, R],
+        function: Callable[P, Ro],
         call: Call,
         parameters: Parameters,
         *,
@@ -68,7 +69,7 @@ class Tool(Generic[P, R]):
         self._parameters = parameters
         self._description = description
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Ro:
         """Call the function behind the tool directly: no checks, no retries, no time-out."""
         return self._function(*args, **kwargs)
 
@@ -115,7 +116,7 @@ class Tool(Generic[P, R]):
 
     def with_options(
         self, *, name: str | None = None, description: str | None = None, **options: Unpack[OptionValues]
-    ) -> Tool[P, R]:
+    ) -> Tool[P, Ro]:
         """Return the same tool with another name, description or other options."""
         name = self.name if name is None else name
         merged = {field: getattr(self.options, field) for field in ToolOptions.__slots__} | options
