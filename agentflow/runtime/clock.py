@@ -102,7 +102,8 @@ class Guard:
     ) -> None:
         self._disarm()
         if self.expired and self._task is not None:
-            if self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
+            ours = self._task.uncancel() <= self._cancelling
+            if ours and kind is asyncio.CancelledError:
                 raise TimeoutError from error
 
 
