@@ -1,0 +1,31 @@
+"""Calling models: endpoints, their limits, retries, prices and transports."""
+
+from __future__ import annotations
+
+from agentflow.endpoints.endpoint import Endpoint
+from agentflow.endpoints.model import Head, Model, ReplyStream
+from agentflow.endpoints.price import Price
+from agentflow.endpoints.retry import Retry
+from agentflow.endpoints.scheduler import Limits, LimitScheduler, Permit, Scheduler
+from agentflow.endpoints.stream import EndpointStream, OnRetry
+from agentflow.endpoints.transport import Response, Timeouts, Transport
+from agentflow_protocols.chat.capabilities import Capabilities
+
+__all__ = [
+    "Capabilities",
+    "Endpoint",
+    "EndpointStream",
+    "Head",
+    "LimitScheduler",
+    "Limits",
+    "Model",
+    "OnRetry",
+    "Permit",
+    "Price",
+    "ReplyStream",
+    "Response",
+    "Retry",
+    "Scheduler",
+    "Timeouts",
+    "Transport",
+]

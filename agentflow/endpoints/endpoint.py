@@ -1,0 +1,230 @@
+"""Endpoint: a model that can be called, with its limits, prices and fallbacks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from agentflow.endpoints.http_model import HttpModel
+from agentflow.endpoints.model import Model
+from agentflow.endpoints.price import Price, estimate_input
+from agentflow.endpoints.resolve import Address, resolve_model
+from agentflow.endpoints.retry import Retry
+from agentflow.endpoints.scheduler import Limits, LimitScheduler, Scheduler, Unlimited, shared_scheduler
+from agentflow.endpoints.stream import EndpointStream, OnRetry
+from agentflow.endpoints.transport import Timeouts, Transport
+from agentflow.errors import UserError
+from agentflow.runtime.clock import current_clock
+from agentflow.runtime.resources import Resources
+from agentflow_protocols.chat.capabilities import Capabilities
+from agentflow_protocols.chat.messages import ChatRequest, Json, Message, Reply, Settings, ToolSpec, Usage
+
+if TYPE_CHECKING:
+    from httpx2 import AsyncClient
+
+__all__ = ["Endpoint"]
+
+
+class Endpoint:
+    """A model that can be called.
+
+    `model` is `openai:NAME` or another provider's, any NAME with a `base_url`,
+    `scripted:FILE`, `builtin:NAME`, `local:NAME`, or a `Model`. A provider's key goes
+    to that provider's own host alone; to another `base_url` only what `api_key_env`
+    or `api_key` names. The three limits hold together for all endpoints of the
+    process that name the same host, key and model. `fallback` endpoints are tried in
+    order when this one stays unavailable, rate-limited or without quota. Nothing is
+    opened, read or sent before the first use.
+    """
+
+    def __init__(
+        self,
+        model: str | Model,
+        *,
+        base_url: str | None = None,
+        api_key: str | None = None,
+        api_key_env: str | None = None,
+        http_client: AsyncClient | Transport | None = None,
+        requests_per_minute: float | None = None,
+        tokens_per_minute: float | None = None,
+        concurrency: int | None = None,
+        settings: Settings | None = None,
+        price: Price | None = None,
+        retry: Retry | int | None = None,
+        timeouts: Timeouts | None = None,
+        fallback: Sequence[Endpoint] = (),
+        capabilities: Capabilities | None = None,
+        stream: bool = True,
+        scheduler: Scheduler | None = None,
+    ) -> None:
+        for what, value in (
+            ("requests_per_minute", requests_per_minute),
+            ("tokens_per_minute", tokens_per_minute),
+            ("concurrency", concurrency),
+        ):
+            if value is not None and not value > 0:
+                raise UserError(f"{what} must be above 0, not {value}")
+        if api_key is not None and api_key_env is not None:
+            raise UserError("give either api_key or api_key_env, not both")
+        if isinstance(model, str) and not model.strip():
+            raise UserError("the model's name is empty: write `openai:NAME`, or a NAME with base_url")
+        self._model = model
+        self.timeouts = timeouts or Timeouts()
+        self._address = Address(
+            model if isinstance(model, str) else "",
+            base_url,
+            api_key,
+            api_key_env,
+            http_client,
+            self.timeouts,
+            capabilities,
+        )
+        self._stream_replies = stream
+        self.settings = settings
+        self.price = price
+        self.retry = Retry.attempts(retry) if isinstance(retry, int) else retry or Retry()
+        self.fallback = tuple(fallback)
+        self.limits = Limits(requests_per_minute, tokens_per_minute, concurrency)
+        self._given_scheduler = scheduler
+        self._own_scheduler: Scheduler | None = None
+        self._resources: Resources | None = None
+        self._typical_output = 256.0
+
+    def __repr__(self) -> str:
+        return f"Endpoint({self.name!r})"
+
+    @property
+    def name(self) -> str:
+        """The model's name, as events show it."""
+        return self._model if isinstance(self._model, str) else self._model.name
+
+    @cached_property
+    def target(self) -> Model:
+        """The model itself. Raises `UserError` for a name that is unknown."""
+        if not isinstance(self._model, str):
+            return self._model
+        model = resolve_model(self._address)
+        if isinstance(model, HttpModel) and not self._stream_replies:
+            model.capabilities = replace(model.capabilities, stream=False)
+        return model
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What the endpoint can do. Raises `UserError` for a name that is unknown."""
+        return self._address.capabilities or self.target.capabilities
+
+    def check(self) -> None:
+        """Raise `UserError` for what a first call would: an unknown name, a missing key or file."""
+        for endpoint in self.route():
+            target = endpoint.target
+            if isinstance(target, HttpModel):
+                target.headers()
+
+    def cost(self, usage: Usage) -> float | None:
+        """Return the USD that `usage` costs here; None when the price is unknown."""
+        return None if self.price is None else self.price.cost(usage)
+
+    def stream(
+        self,
+        request: ChatRequest,
+        *,
+        resources: Resources | None = None,
+        on_retry: OnRetry | None = None,
+        priority: int = 0,
+    ) -> EndpointStream:
+        """Return the stream of the reply to `request`; use it by `async with`, then `async for`.
+
+        `resources` own the connections; without them, and outside `async with
+        endpoint`, the stream opens a connection of its own. `on_retry` is told
+        `(attempt, wait_s, error)`. A higher `priority` is admitted first.
+        """
+        owned = resources or self._resources
+        return EndpointStream(
+            self,
+            request,
+            owned or Resources(),
+            owns_resources=owned is None,
+            on_retry=on_retry,
+            priority=priority,
+        )
+
+    async def complete(
+        self,
+        messages: str | Sequence[Message],
+        *,
+        tools: Sequence[ToolSpec] = (),
+        output: Mapping[str, Json] | None = None,
+        settings: Settings | None = None,
+        resources: Resources | None = None,
+    ) -> Reply:
+        """Return the whole reply to `messages`, or to one user message of that text.
+
+        `output` is a JSON Schema that the reply's text shall follow. Raises `EndpointError`.
+        """
+        if isinstance(messages, str):
+            messages = [Message("user", messages)]
+        request = ChatRequest(messages, tools=tools, output=output, settings=settings or Settings())
+        async with self.stream(request, resources=resources) as stream:
+            async for _ in stream:
+                pass
+        return stream.reply
+
+    async def __aenter__(self) -> Endpoint:
+        """Keep connections open for the calls in the block."""
+        if self._resources is not None:
+            raise UserError(f"{self.name}: the endpoint is open already")
+        self._resources = Resources()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close them."""
+        resources, self._resources = self._resources, None
+        if resources is not None:
+            await resources.aclose()
+
+    def route(self) -> list[Endpoint]:
+        """Return the endpoints in the order they are tried: this one, then its fallbacks."""
+        found: list[Endpoint] = []
+        waiting = [self]
+        while waiting:
+            endpoint = waiting.pop(0)
+            if endpoint not in found:
+                found.append(endpoint)
+                waiting[:0] = endpoint.fallback
+        return found
+
+    def scheduler(self) -> Scheduler:
+        """Return what decides when a request of this endpoint may go, on the running loop."""
+        if self._given_scheduler is not None:
+            return self._given_scheduler
+        if self.limits == Limits():
+            if self._own_scheduler is None:
+                self._own_scheduler = Unlimited()
+            return self._own_scheduler
+        target = self.target
+        if isinstance(target, HttpModel):
+            return shared_scheduler(target.identity, self.limits)
+        if current_clock().kind != "wall":
+            return shared_scheduler(self, self.limits)
+        if self._own_scheduler is None:
+            self._own_scheduler = LimitScheduler(self.limits)
+        return self._own_scheduler
+
+    def expected_tokens(self, request: ChatRequest) -> int:
+        """Return the tokens to reserve for `request`; 0 when no limit asks for them."""
+        if self.limits.tokens_per_minute is None and self._given_scheduler is None:
+            return 0
+        return estimate_input(request) + (request.settings.max_tokens or int(self._typical_output))
+
+    def learn(self, usage: Usage) -> None:
+        """Learn how long replies are: nine of ten are shorter than the typical output kept here."""
+        step = max(8.0, 0.1 * self._typical_output)
+        if usage.output_tokens > self._typical_output:
+            self._typical_output += 0.9 * step
+        else:
+            self._typical_output = max(16.0, self._typical_output - 0.1 * step)

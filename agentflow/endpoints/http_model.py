@@ -1,0 +1,207 @@
+"""A model behind HTTP that speaks Chat Completions."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from agentflow.endpoints.faults import classify
+from agentflow.endpoints.model import Head
+from agentflow.endpoints.transport import Response, Timeouts, Transport, transport_of
+from agentflow.errors import BadResponse, EndpointUnavailable, UserError
+from agentflow.runtime.resources import Resources
+from agentflow_protocols.chat.capabilities import Capabilities
+from agentflow_protocols.chat.messages import ChatRequest, Delta, Reply
+from agentflow_protocols.chat.openai import encode_request
+from agentflow_protocols.chat.openai_reply import (
+    ErrorReply,
+    ReplyParser,
+    parse_error,
+    parse_reply,
+    reply_deltas,
+)
+from agentflow_protocols.errors import LocalProtocolError, RemoteProtocolError
+
+if TYPE_CHECKING:
+    from httpx2 import AsyncClient
+
+__all__ = ["HttpModel"]
+
+# How long the end of a body may stay out after the reply's own end. A connection that is
+# closed for want of it costs the next request a handshake.
+_LINGER_S = 0.05
+_MAX_ERROR_BODY = 64 * 1024
+
+
+class HttpModel:
+    """The model `model` at `base_url`. `key` returns the secret, or None to send none."""
+
+    def __init__(
+        self,
+        name: str,
+        model: str,
+        base_url: str,
+        key: Callable[[], str | None],
+        *,
+        capabilities: Capabilities,
+        timeouts: Timeouts,
+        http_client: AsyncClient | Transport | None = None,
+    ) -> None:
+        self.name = name
+        self.model = model
+        self.capabilities = capabilities
+        self.timeouts = timeouts
+        self.url = base_url.rstrip("/") + "/chat/completions"
+        self._key = key
+        self._client = http_client
+        self._headers: dict[str, str] | None = None
+        self._identity: tuple[str, str, str] | None = None
+
+    def open(self, request: ChatRequest, resources: Resources) -> HttpReplyStream:
+        """Return the stream of the reply to `request`. Raises `UserError` when the key is missing."""
+        try:
+            body = encode_request(
+                request, self.model, stream=self.capabilities.stream, capabilities=self.capabilities
+            )
+        except LocalProtocolError as error:
+            raise UserError(f"{self.name}: {error}") from None
+        headers = self.headers()
+        if request.idempotency_key:
+            headers = {**headers, "Idempotency-Key": request.idempotency_key}
+        return HttpReplyStream(self, transport_of(resources, self._client), headers, body)
+
+    @property
+    def identity(self) -> tuple[str, str, str]:
+        """Host, hash of the key, model: whoever shares these shares the rate limits."""
+        if self._identity is None:
+            key = self.headers().get("Authorization", "")
+            digest = hashlib.sha256(key.encode()).hexdigest()[:16]
+            self._identity = (urlsplit(self.url).netloc.lower(), digest, self.model)
+        return self._identity
+
+    def headers(self) -> dict[str, str]:
+        """Return the headers of every request. Raises `UserError` when the key is missing."""
+        if self._headers is None:
+            headers = {"Content-Type": "application/json", "Accept": "text/event-stream, application/json"}
+            key = self._key()
+            if key is not None:
+                headers["Authorization"] = f"Bearer {key}"
+            self._headers = headers
+        return self._headers
+
+
+class HttpReplyStream:
+    """One reply over HTTP. The request is sent when the stream is first read."""
+
+    __slots__ = (
+        "_body",
+        "_headers",
+        "_model",
+        "_parser",
+        "_ready",
+        "_reply",
+        "_response",
+        "_transport",
+        "head",
+    )
+
+    def __init__(self, model: HttpModel, transport: Transport, headers: dict[str, str], body: bytes) -> None:
+        self._model = model
+        self._transport = transport
+        self._headers = headers
+        self._body = body
+        self._parser = ReplyParser()
+        self._ready: deque[Delta] = deque()
+        self._response: Response | None = None
+        self._reply: Reply | None = None
+        self.head: Head | None = None
+
+    def __aiter__(self) -> HttpReplyStream:
+        """Return itself."""
+        return self
+
+    async def __anext__(self) -> Delta:
+        """Return the next delta.
+
+        Raises `EndpointError`: refused, not reached, malformed, or cut before its end.
+        """
+        ready = self._ready
+        while not ready:
+            if self._reply is not None:
+                raise StopAsyncIteration
+            if self._response is None:
+                self._response = await self._send()
+                continue
+            if self._parser.done:
+                await self._end()
+                continue
+            chunk = await self._response.read()
+            ready.extend(self._parser.feed(chunk) if chunk else self._parser.end())
+        return ready.popleft()
+
+    @property
+    def reply(self) -> Reply:
+        """The whole reply, once the iteration has ended."""
+        assert self._reply is not None, "the reply has not ended"
+        return self._reply
+
+    async def aclose(self) -> None:
+        """Leave the reply; the server sees the connection close at once."""
+        response, self._response = self._response, None
+        if response is not None:
+            await response.aclose()
+
+    async def _send(self) -> Response:
+        model = self._model
+        response = await self._transport.send("POST", model.url, self._headers, self._body, model.timeouts)
+        self.head = Head(response.status, response.headers)
+        content_type = response.headers.get("content-type", "")
+        if response.status == 200 and "json" not in content_type:
+            return response
+        try:
+            if response.status != 200:
+                body = await _read(response, _MAX_ERROR_BODY)
+                raise classify(model.name, response.status, parse_error(body), response.headers)
+            self._whole(await _read(response, None))
+        except BaseException:
+            await response.aclose()
+            raise
+        return response
+
+    def _whole(self, body: bytes) -> None:
+        try:
+            self._reply = parse_reply(body)
+        except ErrorReply as error:
+            raise classify(self._model.name, 200, error.error) from None
+        except RemoteProtocolError as error:
+            raise BadResponse(f"{self._model.name}: {error}", status=200) from None
+        self._ready.extend(reply_deltas(self._reply))
+
+    async def _end(self) -> None:
+        assert self._response is not None
+        name = self._model.name
+        try:
+            reply = self._parser.finish()
+        except ErrorReply as error:
+            raise classify(name, 200, error.error) from None
+        except RemoteProtocolError as error:
+            if self._parser.fault is None:
+                raise EndpointUnavailable(f"{name}: {error}", status=200) from None
+            raise BadResponse(f"{name}: {error}", status=200) from None
+        await self._response.aclose(linger=_LINGER_S)
+        self._reply = reply
+
+
+async def _read(response: Response, limit: int | None) -> bytes:
+    """Return the whole body, or its first `limit` bytes."""
+    pieces: list[bytes] = []
+    size = 0
+    while chunk := await response.read():
+        pieces.append(chunk)
+        size += len(chunk)
+        if limit is not None and size >= limit:
+            break
+    return b"".join(pieces)

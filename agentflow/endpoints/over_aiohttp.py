@@ -1,0 +1,169 @@
+"""HTTP by aiohttp: one session, one TLS context, no limit of connections (the scheduler has it)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+from urllib.request import getproxies, proxy_bypass
+
+import aiohttp
+from yarl import URL
+
+from agentflow.endpoints.transport import Timeouts, unreachable
+from agentflow.errors import EndpointUnavailable
+from agentflow.runtime.clock import Clock, current_clock
+
+if TYPE_CHECKING:
+    from aiohttp.client import ClientRequest
+    from aiohttp.connector import Connection
+    from aiohttp.tracing import Trace
+
+__all__ = ["AiohttpTransport"]
+
+_NO_TIMEOUT = aiohttp.ClientTimeout(total=None, connect=None, sock_connect=None, sock_read=None)
+
+
+class _Connector(aiohttp.TCPConnector):
+    """A connector whose time-out for a new connection counts wall time."""
+
+    async def connect(
+        self, req: ClientRequest, traces: list[Trace], timeout: aiohttp.ClientTimeout
+    ) -> Connection:
+        async with current_clock().guard(timeout.sock_connect):
+            return await super().connect(req, traces, _NO_TIMEOUT)
+
+
+class AiohttpTransport:
+    """Send requests by one aiohttp session, opened by the first of them."""
+
+    def __init__(self) -> None:
+        self._session: aiohttp.ClientSession | None = None
+        self._clock: Clock | None = None
+        self._targets: dict[str, tuple[URL, str | None]] = {}
+        self._limits: dict[float | None, aiohttp.ClientTimeout] = {}
+
+    async def send(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes, timeouts: Timeouts
+    ) -> AiohttpResponse:
+        """Send a request and return its response once the head has come."""
+        session = self._session or self._open()
+        clock = self._clock
+        assert clock is not None
+        target, proxy = self._targets.get(url) or self._target(url)
+        limit = self._limits.get(timeouts.connect)
+        if limit is None:
+            limit = aiohttp.ClientTimeout(total=None, sock_connect=timeouts.connect)
+            self._limits[timeouts.connect] = limit
+        where = f"{target.host}:{target.port}"
+        try:
+            with clock.hold():
+                async with clock.guard(timeouts.first):
+                    response = await session.request(
+                        method,
+                        target,
+                        data=body,
+                        headers=headers,
+                        proxy=proxy,
+                        timeout=limit,
+                        allow_redirects=False,
+                    )
+        except aiohttp.ConnectionTimeoutError:
+            raise unreachable(where, f"no connection within {timeouts.connect:g} s") from None
+        except TimeoutError:
+            raise unreachable(where, f"no answer within {timeouts.first:g} s") from None
+        except (aiohttp.ClientError, OSError) as error:
+            raise _mapped(where, error) from None
+        return AiohttpResponse(response, clock, where, timeouts.idle)
+
+    async def aclose(self) -> None:
+        """Close every connection."""
+        session, self._session = self._session, None
+        if session is not None:
+            with current_clock().hold():
+                await session.close()
+
+    def _open(self) -> aiohttp.ClientSession:
+        self._clock = current_clock()
+        self._session = aiohttp.ClientSession(
+            connector=_Connector(limit=0, keepalive_timeout=30.0, ttl_dns_cache=60),
+            timeout=_NO_TIMEOUT,
+            cookie_jar=aiohttp.DummyCookieJar(),
+        )
+        return self._session
+
+    def _target(self, url: str) -> tuple[URL, str | None]:
+        """Return the parsed URL and the proxy that the environment names for it."""
+        target = URL(url)
+        proxy = None
+        if target.host and not proxy_bypass(target.host):
+            proxy = getproxies().get(target.scheme)
+        found = self._targets[url] = (target, proxy)
+        return found
+
+
+class AiohttpResponse:
+    """A response of aiohttp."""
+
+    __slots__ = ("_clock", "_content", "_idle", "_response", "_where", "headers", "status")
+
+    def __init__(
+        self, response: aiohttp.ClientResponse, clock: Clock, where: str, idle: float | None
+    ) -> None:
+        self._response = response
+        self._content = response.content
+        self._clock = clock
+        self._where = where
+        self._idle = idle
+        self.status = response.status
+        self.headers: Mapping[str, str] = response.headers
+
+    async def read(self) -> bytes:
+        """Return the next bytes of the body as they come; empty at its end."""
+        try:
+            if chunk := self._content.read_nowait():
+                return chunk
+            with self._clock.hold():
+                async with self._clock.guard(self._idle):
+                    return await self._content.readany()
+        except TimeoutError:
+            raise unreachable(self._where, f"sent nothing for {self._idle:g} s") from None
+        except (aiohttp.ClientError, OSError) as error:
+            raise _mapped(self._where, error) from None
+
+    async def aclose(self, *, linger: float = 0.0) -> None:
+        """Leave the response; close its connection unless it ended within `linger` seconds."""
+        content = self._content
+        if linger > 0 and not content.is_eof():
+            try:
+                with self._clock.hold():
+                    async with self._clock.guard(linger):
+                        while await content.readany():
+                            pass
+            except (aiohttp.ClientError, OSError, TimeoutError):
+                pass
+            except asyncio.CancelledError:
+                self._response.close()
+                raise
+        if content.is_eof():
+            self._response.release()
+        else:
+            self._response.close()
+
+
+def _mapped(where: str, error: Exception) -> EndpointUnavailable:
+    if isinstance(error, aiohttp.ServerDisconnectedError):
+        return unreachable(where, "closed the connection without an answer")
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return unreachable(where, "its TLS certificate is not trusted")
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return unreachable(where, "no such host")
+    if isinstance(error, aiohttp.ClientPayloadError):
+        return unreachable(where, "cut the reply short")
+    cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
+    if isinstance(cause, ConnectionRefusedError):
+        return unreachable(where, "refused the connection")
+    if isinstance(cause, ConnectionResetError):
+        return unreachable(where, "reset the connection")
+    reason = cause.strerror if isinstance(cause, OSError) and cause.strerror else type(cause).__name__
+    return unreachable(where, f"no connection ({reason})")

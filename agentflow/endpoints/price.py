@@ -1,0 +1,52 @@
+"""What requests cost, and a guess of their tokens where a server does not say."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from agentflow_protocols.chat.messages import ChatRequest, Message, Reply, Usage
+
+__all__ = ["Price", "estimate_input", "estimate_output"]
+
+
+@dataclass(slots=True, frozen=True)
+class Price:
+    """USD per million tokens. `cached` input costs as other input when it is None."""
+
+    input: float
+    output: float
+    cached: float | None = None
+
+    def cost(self, usage: Usage) -> float:
+        """Return the USD that `usage` costs."""
+        cached = usage.cached_tokens if self.cached is not None else 0
+        fresh = max(0, usage.input_tokens - cached)
+        return (
+            fresh * self.input + cached * (self.cached or 0.0) + usage.output_tokens * self.output
+        ) / 1_000_000
+
+
+def estimate_input(request: ChatRequest) -> int:
+    """Return about how many tokens `request` has: four characters each, a thousand an image."""
+    characters = 0
+    for message in request.messages:
+        characters += 16 + _size(message)
+    for spec in request.tools:
+        characters += len(spec.name) + len(spec.description) + len(str(spec.parameters))
+    if request.output is not None:
+        characters += len(str(request.output))
+    return -(-characters // 4)
+
+
+def estimate_output(reply: Reply) -> int:
+    """Return about how many tokens `reply` has."""
+    return -(-(_size(reply.message) + len(reply.message.reasoning or "")) // 4)
+
+
+def _size(message: Message) -> int:
+    size = len(message.text)
+    if not isinstance(message.content, str):
+        size += 4000 * sum(1 for part in message.content if not hasattr(part, "text"))
+    for call in message.calls:
+        size += len(call.name) + len(call.arguments)
+    return size

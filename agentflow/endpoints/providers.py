@@ -1,0 +1,94 @@
+"""Providers as data: where they are, which variable holds their key, what they can do."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+
+from agentflow.errors import UserError
+from agentflow_protocols.chat.capabilities import Capabilities
+
+__all__ = ["PROVIDERS", "Provider", "read_key"]
+
+
+@dataclass(slots=True, frozen=True)
+class Provider:
+    """A provider of models under `NAME:` in a model string."""
+
+    base_url: str
+    api_key_env: str | None
+    capabilities: Capabilities = field(default_factory=Capabilities)
+
+
+PROVIDERS: Mapping[str, Provider] = MappingProxyType(
+    {
+        "deepseek": Provider(
+            "https://api.deepseek.com/v1",
+            "DEEPSEEK_API_KEY",
+            Capabilities(images=False, files=False, json_schema=False, strict_tools=False),
+        ),
+        "gemini": Provider(
+            "https://generativelanguage.googleapis.com/v1beta/openai",
+            "GEMINI_API_KEY",
+            Capabilities(files=False, strict_tools=False),
+        ),
+        "groq": Provider(
+            "https://api.groq.com/openai/v1", "GROQ_API_KEY", Capabilities(files=False, strict_tools=False)
+        ),
+        "mistral": Provider(
+            "https://api.mistral.ai/v1",
+            "MISTRAL_API_KEY",
+            Capabilities(files=False, stream_usage=False, strict_tools=False),
+        ),
+        "ollama": Provider("http://127.0.0.1:11434/v1", None, Capabilities(files=False, strict_tools=False)),
+        "openai": Provider(
+            "https://api.openai.com/v1",
+            "OPENAI_API_KEY",
+            Capabilities(max_tokens_field="max_completion_tokens", developer_role=True),
+        ),
+        "openrouter": Provider(
+            "https://openrouter.ai/api/v1", "OPENROUTER_API_KEY", Capabilities(cache_control=True)
+        ),
+        "together": Provider(
+            "https://api.together.xyz/v1", "TOGETHER_API_KEY", Capabilities(files=False, strict_tools=False)
+        ),
+    }
+)
+
+
+def read_key(variable: str, wanted_by: str) -> str:
+    """Return the key in the environment, or in a `.env` file in the current folder.
+
+    Raises `UserError`, naming `variable`, when neither has it.
+    """
+    key = os.environ.get(variable, "").strip() or _dotenv(Path(".env")).get(variable, "")
+    if not key:
+        raise UserError(
+            f"{wanted_by}: no API key: set the environment variable {variable} (or put it in .env)"
+        )
+    if not key.isascii() or not key.isprintable() or " " in key:
+        raise UserError(f"{wanted_by}: the API key in {variable} holds spaces or other characters no key has")
+    return key
+
+
+def _dotenv(path: Path) -> dict[str, str]:
+    """Return the variables in a `.env` file: `NAME=value` lines, quotes and `export` allowed."""
+    try:
+        lines = path.read_text("utf-8").splitlines()
+    except (OSError, ValueError):
+        return {}
+    values: dict[str, str] = {}
+    for line in lines:
+        name, sign, value = line.strip().removeprefix("export ").partition("=")
+        if not sign or name.startswith("#"):
+            continue
+        value = value.strip()
+        if value[:1] in ("'", '"') and value.find(value[0], 1) > 0:
+            value = value[1 : value.find(value[0], 1)]
+        else:
+            value = value.split(" #")[0].rstrip()
+        values[name.strip()] = value
+    return values

@@ -1,0 +1,280 @@
+"""One reply through an Endpoint: admitted, sent, retried, and passed on as it comes.
+
+Until the first delta a failed attempt is made again, then the fallbacks are tried.
+A reply that has begun is never silently begun anew: what came stays in `partial`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from types import TracebackType
+from typing import TYPE_CHECKING, TypeAlias
+
+from agentflow.endpoints.faults import is_transient
+from agentflow.endpoints.price import estimate_input, estimate_output
+from agentflow.endpoints.retry import Attempts
+from agentflow.errors import EndpointError, EndpointUnavailable, QuotaExhausted, RateLimited
+from agentflow.runtime.clock import Clock, current_clock
+from agentflow.runtime.resources import Resources
+from agentflow_protocols.chat.messages import (
+    CallReady,
+    ChatRequest,
+    Delta,
+    Message,
+    ReasoningPiece,
+    Reply,
+    TextPiece,
+    Usage,
+)
+
+if TYPE_CHECKING:
+    from agentflow.endpoints.endpoint import Endpoint
+    from agentflow.endpoints.model import ReplyStream
+    from agentflow.endpoints.scheduler import Permit, Scheduler
+
+__all__ = ["EndpointStream", "OnRetry"]
+
+OnRetry: TypeAlias = Callable[[int, float, EndpointError], None]
+"""Told `(attempt, wait_s, error)` when attempt number `attempt` failed and another will follow."""
+
+
+class EndpointStream:
+    """A reply as it comes: an async context manager and an async iterator of `Delta`.
+
+    Leaving the block early closes the request on the wire.
+    """
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        request: ChatRequest,
+        resources: Resources,
+        *,
+        owns_resources: bool,
+        on_retry: OnRetry | None,
+        priority: int,
+    ) -> None:
+        self._route: Iterator[Endpoint] = iter(endpoint.route())
+        self._endpoint = next(self._route)
+        self._request = request
+        self._resources = resources
+        self._owns_resources = owns_resources
+        self._on_retry = on_retry
+        self._priority = priority
+        self._stream: ReplyStream | None = None
+        self._scheduler: Scheduler | None = None
+        self._permit: Permit | None = None
+        self._clock: Clock | None = None
+        self._sent_at = 0.0
+        self._began = 0.0
+        self._queued = 0.0
+        self._deltas: list[Delta] = []
+        self._reply: Reply | None = None
+        self._closed = False
+        self.attempts = 0
+        """Requests sent so far, with those that failed."""
+        self.first_token_s = 0.0
+        """Seconds from sending the request that was answered to its first delta."""
+        self.seconds = 0.0
+        """Seconds from sending it to the reply's end."""
+
+    async def __aenter__(self) -> EndpointStream:
+        """Return itself; the request is sent when the first delta is asked for."""
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the request."""
+        await self.aclose()
+
+    def __aiter__(self) -> EndpointStream:
+        """Return itself."""
+        return self
+
+    async def __anext__(self) -> Delta:
+        """Return the next delta.
+
+        Raises `EndpointError` once nothing more can be tried. When deltas were given
+        before, it says so, and they are kept in `partial`.
+        """
+        if not self._deltas:
+            if self._reply is not None or self._closed:
+                raise StopAsyncIteration
+            delta = await self._first()
+        else:
+            if self._stream is None:
+                raise StopAsyncIteration
+            try:
+                delta = await self._read(self._stream)
+            except StopAsyncIteration:
+                await self._finish()
+                raise
+            except EndpointError as error:
+                self._give_back(self.partial.usage)
+                await self._close_stream()
+                raise self._cut_short(error) from error
+        self._deltas.append(delta)
+        return delta
+
+    @property
+    def model(self) -> str:
+        """The name of the model that answers, a fallback's when that one does."""
+        return self._endpoint.name
+
+    @property
+    def reply(self) -> Reply:
+        """The whole reply; before its end, or when it was left, what has come (finish `cut`)."""
+        return self._reply if self._reply is not None else self.partial
+
+    @property
+    def partial(self) -> Reply:
+        """What has come: text, reasoning, complete calls. Its usage is an estimate."""
+        text = "".join(d.text for d in self._deltas if type(d) is TextPiece)
+        reasoning = "".join(d.text for d in self._deltas if type(d) is ReasoningPiece)
+        calls = [d.call for d in self._deltas if type(d) is CallReady]
+        message = Message("assistant", text, calls=calls, reasoning=reasoning or None)
+        return self._counted(Reply(message, Usage(), "cut", self.model))
+
+    @property
+    def cost(self) -> float | None:
+        """The USD of the reply; None when the price is unknown."""
+        return self._endpoint.cost(self.reply.usage)
+
+    async def aclose(self) -> None:
+        """Leave the reply. What is unread is closed on the wire."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._permit is not None:
+            if self._deltas and self._reply is None:
+                self._reply = self.partial
+                self._time()
+            self._give_back(self._reply.usage if self._reply else None)
+        try:
+            await self._close_stream()
+        finally:
+            if self._owns_resources:
+                await self._resources.aclose()
+
+    async def _first(self) -> Delta:
+        """Return the first delta of the first attempt that has one."""
+        while True:
+            attempts: Attempts | None = None
+            while True:
+                try:
+                    return await self._attempt()
+                except StopAsyncIteration:
+                    await self._finish()
+                    raise
+                except EndpointError as error:
+                    self._give_back(None)
+                    await self._close_stream()
+                    attempts = attempts or Attempts(self._endpoint.retry)
+                    number = attempts.number
+                    wait = attempts.wait_after(error)
+                    left = self._left()
+                    if wait is None or (left is not None and wait >= left):
+                        if self._next_endpoint(error):
+                            break
+                        raise
+                    if self._on_retry is not None:
+                        self._on_retry(number, wait, error)
+                    await asyncio.sleep(wait)
+
+    async def _attempt(self) -> Delta:
+        endpoint = self._endpoint
+        model = endpoint.target
+        request = self._request
+        if endpoint.settings is not None:
+            request = replace(request, settings=request.settings.over(endpoint.settings))
+        if self._clock is None:
+            self._clock = current_clock()
+            self._began = time.monotonic()
+        scheduler = self._scheduler = endpoint.scheduler()
+        asked = time.monotonic()
+        self._permit = await scheduler.admit(endpoint.expected_tokens(request), self._priority)
+        self._queued += time.monotonic() - asked
+        self._sent_at = self._clock.time()
+        stream = self._stream = model.open(request, self._resources)
+        self.attempts += 1
+        try:
+            delta = await self._read(stream)
+        finally:
+            head = getattr(stream, "head", None)
+            if head is not None:
+                scheduler.observe(head.status, head.headers)
+        self.first_token_s = self._clock.time() - self._sent_at
+        return delta
+
+    async def _read(self, stream: ReplyStream) -> Delta:
+        """Return the stream's next delta, within what is left of the total time."""
+        total = self._endpoint.timeouts.total
+        if total is None:
+            return await stream.__anext__()
+        left = total - (time.monotonic() - self._began - self._queued)
+        if left > (self._endpoint.timeouts.idle or 0.0) + (self._endpoint.timeouts.first or 0.0):
+            # The model's own time-outs end this read before the total time is over.
+            return await stream.__anext__()
+        assert self._clock is not None
+        try:
+            async with self._clock.guard(max(left, 0.0)):
+                return await stream.__anext__()
+        except TimeoutError:
+            raise EndpointUnavailable(f"{self.model}: no whole reply within {total:g} s") from None
+
+    def _left(self) -> float | None:
+        total = self._endpoint.timeouts.total
+        return None if total is None else total - (time.monotonic() - self._began - self._queued)
+
+    def _next_endpoint(self, error: EndpointError) -> bool:
+        """Turn to the next fallback, where `error` allows it and there is one."""
+        if not isinstance(error, (EndpointUnavailable, QuotaExhausted, RateLimited)):
+            return False
+        following = next(self._route, None)
+        if following is None:
+            return False
+        self._endpoint = following
+        return True
+
+    async def _finish(self) -> None:
+        assert self._stream is not None
+        reply = self._counted(self._stream.reply)
+        self._reply = reply
+        self._time()
+        self._endpoint.learn(reply.usage)
+        self._give_back(reply.usage)
+        await self._close_stream()
+
+    def _time(self) -> None:
+        if self._clock is not None:
+            self.seconds = self._clock.time() - self._sent_at
+
+    def _counted(self, reply: Reply) -> Reply:
+        """Fill the gaps of the reply's usage: requests sent, and an estimate of tokens not told."""
+        usage = reply.usage
+        if not usage.input_tokens and not usage.output_tokens:
+            usage.input_tokens = estimate_input(self._request)
+            usage.output_tokens = estimate_output(reply)
+        usage.requests = self.attempts
+        return reply
+
+    def _give_back(self, usage: Usage | None) -> None:
+        permit, self._permit = self._permit, None
+        if permit is not None and self._scheduler is not None:
+            self._scheduler.settle(permit, usage)
+
+    async def _close_stream(self) -> None:
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            await stream.aclose()
+
+    def _cut_short(self, error: EndpointError) -> EndpointError:
+        if not is_transient(error):
+            return error
+        return EndpointUnavailable(
+            f"{error} (the reply had begun; what came of it is kept)", status=error.status
+        )
