@@ -17,22 +17,20 @@ from typing import TypeAlias, TypeVar, cast
 from agentflow.errors import UserError
 from agentflow.tools.options import Progress
 
-__all__ = ["Call", "Yielded", "call_of", "wait_out"]
+__all__ = ["Call", "GeneratorCall", "Yielded", "call_of", "wait_out"]
 
 T = TypeVar("T")
 Yielded: TypeAlias = Callable[[object], None]
 Call: TypeAlias = Callable[[object, Mapping[str, object], Yielded | None], Awaitable[object]]
 
 
-def call_of(tool: str, function: Callable[..., object], takes_context: bool, streams: bool) -> Call:
+def call_of(tool: str, function: Callable[..., object], takes_context: bool) -> Call:
     """Return the call that fits `function`. Raises `UserError` for one that fits none."""
     kind: object = function
     if not inspect.isroutine(function):
         kind = getattr(function, "func", type(function).__call__)
     if inspect.isasyncgenfunction(kind):
-        return _Generator(function, takes_context, streams)
-    if streams:
-        raise UserError(f'tool `{tool}`: reply="stream" needs an async generator function')
+        return GeneratorCall(function, takes_context)
     if inspect.isgeneratorfunction(kind):
         raise UserError(f"tool `{tool}`: a plain generator can't be a tool; write `async def`")
     if inspect.iscoroutinefunction(kind):
@@ -55,25 +53,26 @@ class _Coroutine:
         return self._function(**arguments)
 
 
-class _Generator:
-    __slots__ = ("_function", "_streams", "_takes_context")
+class GeneratorCall:
+    """The call of an async generator: every yielded thing is told, the last value is the result."""
 
-    def __init__(self, function: Callable[..., object], takes_context: bool, streams: bool) -> None:
+    __slots__ = ("_function", "_takes_context")
+
+    def __init__(self, function: Callable[..., object], takes_context: bool) -> None:
         self._function = cast("Callable[..., AsyncGenerator[object, None]]", function)
         self._takes_context = takes_context
-        self._streams = streams
 
     async def __call__(
         self, context: object, arguments: Mapping[str, object], yielded: Yielded | None
     ) -> object:
+        """Run the generator to its end. It is closed whatever happens."""
         first = (context,) if self._takes_context else ()
         last: object = None
         async with aclosing(self._function(*first, **arguments)) as values:
             async for value in values:
-                if isinstance(value, Progress) or self._streams:
-                    if yielded is not None:
-                        yielded(value)
-                else:
+                if yielded is not None:
+                    yielded(value)
+                if not isinstance(value, Progress):
                     last = value
         return last
 

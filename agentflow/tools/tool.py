@@ -11,7 +11,7 @@ from typing import Generic, ParamSpec, Protocol, TypeVar, Unpack, cast, overload
 
 from agentflow.errors import RunError, ToolError, ToolFailed, UserError
 from agentflow.runtime.clock import current_clock
-from agentflow.tools.calls import Call, Yielded, call_of
+from agentflow.tools.calls import Call, GeneratorCall, Yielded, call_of
 from agentflow.tools.options import OptionValues, ToolOptions
 from agentflow.tools.process import Process
 from agentflow.tools.schema import SchemaParameters
@@ -64,6 +64,8 @@ class Tool(Generic[P, Ro]):
             raise UserError(f"tool `{name}`: a name has 1 to 64 letters, digits, `_` or `-`")
         self.name = name
         self.options = options or ToolOptions()
+        if self.options.reply == "stream" and not isinstance(call, GeneratorCall):
+            raise UserError(f'tool `{name}`: reply="stream" needs an async generator function')
         self._function = function
         self._call = call
         self._parameters = parameters
@@ -96,16 +98,20 @@ class Tool(Generic[P, Ro]):
 
         Keeps the tool's time-out, and tries again after unexpected errors as often as
         its `retries` say, with waits of 0.5, 1, 2, … at most 30 seconds. `yielded` is
-        told each `Progress`, and with reply `stream` each other value.
+        told each `Progress`, and with reply `stream` each other value; then the call's
+        own value is None.
 
         Raises `ToolRetry` and `ToolFailed` of the tool as they are, and `ToolFailed` for
         any other error (its cause is kept). `UserError` and `RunError` pass: no model
         can mend those.
         """
         tries = 0
+        streams = self.options.reply == "stream"
+        told = yielded if streams or yielded is None else _only_progress(yielded)
         while True:
             try:
-                return _to_json(self.name, await self._within(context, arguments, yielded))
+                value = await self._within(context, arguments, told)
+                return None if streams else _to_json(self.name, value)
             except (ToolError, UserError, RunError):
                 raise
             except Exception as error:
@@ -213,7 +219,7 @@ def from_function(
         raise UserError(f"a tool of {function!r} needs a name: tool(name=…)")
     read = ToolOptions.read(name, options)
     parameters = SignatureParameters(name, function)
-    call = call_of(name, function, parameters.takes_context, read.reply == "stream")
+    call = call_of(name, function, parameters.takes_context)
     made = Tool(function, call, parameters, name=name, description=description, options=read)
     update_wrapper(made, function, updated=())
     return made
@@ -306,6 +312,10 @@ def tools_by_name(tools: Iterable[Tool[..., object]]) -> dict[str, Tool[..., obj
             raise UserError(f"two tools are named `{each.name}`; rename one: tool(name=…)")
         found[each.name] = each
     return found
+
+
+def _only_progress(yielded: Yielded) -> Yielded:
+    return lambda value: yielded(value) if isinstance(value, Progress) else None
 
 
 def _to_json(tool: str, value: object) -> Json:
