@@ -12,7 +12,7 @@ from typing import Generic, ParamSpec, Protocol, TypeVar, Unpack, cast, overload
 from agentflow.errors import RunError, ToolError, ToolFailed, UserError
 from agentflow.runtime.clock import current_clock
 from agentflow.tools.calls import Call, GeneratorCall, Yielded, call_of
-from agentflow.tools.options import OptionValues, ToolOptions
+from agentflow.tools.options import OptionValues, Progress, ToolOptions
 from agentflow.tools.process import Process
 from agentflow.tools.schema import SchemaParameters
 from agentflow.tools.signature import SignatureParameters
