@@ -40,9 +40,9 @@ from agentflow_protocols.chat.scan import object_fault
 if TYPE_CHECKING:
     import yaml
 
-__all__ = ["ScriptedCall", "ScriptedModel", "ScriptedReply", "open_model", "read_script"]
+__all__ = ["ScriptedCall", "ScriptedModel", "ScriptedReply", "open_model", "pieces", "read_script"]
 
-_PIECE = re.compile(r"\s*\S+\s*?(?=\s|$)|\s+")
+_PIECE = re.compile(r"\s*\S+|\s+")
 
 
 @dataclass(slots=True, frozen=True)
@@ -203,8 +203,8 @@ class ScriptedStream:
     def _plan(self, script: ScriptedReply) -> list[tuple[int, Delta]]:
         """Return the deltas, each with the characters that are written before it is known."""
         steps: list[tuple[int, Delta]] = []
-        steps += [(len(piece), ReasoningPiece(piece)) for piece in _PIECE.findall(script.reasoning)]
-        steps += [(len(piece), TextPiece(piece)) for piece in _PIECE.findall(script.text)]
+        steps += [(len(piece), ReasoningPiece(piece)) for piece in pieces(script.reasoning)]
+        steps += [(len(piece), TextPiece(piece)) for piece in pieces(script.text)]
         for index, call in enumerate(self._calls):
             steps.append((len(call.name), CallStarted(index, call.name)))
             ready = CallReady(index, call, object_fault(call.arguments))
@@ -225,6 +225,11 @@ class ScriptedStream:
         )
         finish = script.finish or ("tool_calls" if self._calls else "stop")
         return Reply(message, usage, finish, self._model.name)
+
+
+def pieces(text: str) -> list[str]:
+    """Split `text` into words, each with the space before it."""
+    return _PIECE.findall(text)
 
 
 def open_model(path: str) -> ScriptedModel:

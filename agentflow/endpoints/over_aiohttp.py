@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
@@ -85,8 +85,13 @@ class AiohttpTransport:
 
     def _open(self) -> aiohttp.ClientSession:
         self._clock = current_clock()
+        # The pool's clean-up is a timer of the loop that looks at wall time: on virtual time it
+        # would fire without end while connections are kept, so none are.
+        keep: dict[str, Any] = {"keepalive_timeout": 30.0}
+        if self._clock.kind != "wall":
+            keep = {"force_close": True}
         self._session = aiohttp.ClientSession(
-            connector=_Connector(limit=0, keepalive_timeout=30.0, ttl_dns_cache=60),
+            connector=_Connector(limit=0, ttl_dns_cache=60, **keep),
             timeout=_NO_TIMEOUT,
             cookie_jar=aiohttp.DummyCookieJar(),
         )
