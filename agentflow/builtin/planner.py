@@ -41,6 +41,9 @@ _CHARACTERS_A_TOKEN = 4
 _INTERRUPT = re.compile(r"\[INTR\]\s*(\S+)\s*\[HEAD\]\s*(.*?)\s*\[END\]", re.DOTALL)
 _PENDING = {"running", "pending", "queued", "started"}
 _BAD = {"failed", "retry", "error", "denied", "unknown"}
+_FAULT = re.compile(
+    r"\s*(?:error|failed|failure|retry|cancelled|denied|the outcome of this call is unknown)\b", re.IGNORECASE
+)
 _MOST_TRIES = 2
 _HELP = (
     "I am a rule-based planner, no LLM. I understand a list of steps, each with its duration in brackets "
@@ -213,7 +216,7 @@ def _arguments(tool: ToolSpec, step: Step) -> dict[str, Json]:
 
 def _state(question: Question, tool: ToolSpec, messages: Sequence[Message]) -> dict[int, _Progress]:
     """Return what the messages tell of each step: its calls, whether it is done, its last fault."""
-    results = _results(messages)
+    results = _results(messages, tool.name)
     steps = {number: _Progress() for number in question.steps}
     owners: dict[str, list[_Progress]] = {}
     for number, step in question.steps.items():
@@ -227,7 +230,7 @@ def _state(question: Question, tool: ToolSpec, messages: Sequence[Message]) -> d
     return steps
 
 
-def _results(messages: Sequence[Message]) -> dict[str, tuple[bool, str | None]]:
+def _results(messages: Sequence[Message], tool: str) -> dict[str, tuple[bool, str | None]]:
     """Return what came of each call, by its id: whether it is done, else its fault."""
     found: dict[str, tuple[bool, str | None]] = {}
     for message in messages:
@@ -238,13 +241,13 @@ def _results(messages: Sequence[Message]) -> dict[str, tuple[bool, str | None]]:
         else:
             continue
         for call, text in pairs:
-            outcome = _outcome(text)
+            outcome = _outcome(text, tool)
             if outcome is not None:
                 found[call] = outcome
     return found
 
 
-def _outcome(text: str) -> tuple[bool, str | None] | None:
+def _outcome(text: str, tool: str) -> tuple[bool, str | None] | None:
     """Return (done, fault) of a result's text; None for a placeholder."""
     try:
         value = json.loads(text)
@@ -254,7 +257,7 @@ def _outcome(text: str) -> tuple[bool, str | None] | None:
     if status in _PENDING:
         return None
     fault = status in _BAD or status == "cancelled" or (isinstance(value, dict) and "error" in value)
-    if fault or re.match(r"\s*(?:error|failed|failure|retry|cancelled|denied)\b", text, re.IGNORECASE):
+    if fault or text.startswith(f"{tool}: ") or _FAULT.match(text):
         return False, " ".join(text.split())[:200]
     return True, None
 

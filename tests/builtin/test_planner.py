@@ -76,7 +76,7 @@ async def work_through(text: str, *, late: str = "interrupt", fails: dict[int, i
         while running and (running[0][0] == now or waits or not reply.message.calls):
             waits = False
             now, call_id, failed = heapq.heappop(running)
-            told[call_id] = '{"status": "failed", "error": "no gas"}' if failed else "ok"
+            told[call_id] = "do_step: OSError: no gas" if failed else "ok"
             while running and running[0][0] == now:
                 _, call_id, failed = heapq.heappop(running)
                 told[call_id] = "failed: no gas" if failed else "ok"
