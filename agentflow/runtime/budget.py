@@ -23,6 +23,24 @@ class Limits:
     money: float | None = None
     time: float | None = None
 
+    def tightened(self, other: Limits | None) -> Limits:
+        """Return the limits that keep to both."""
+        if other is None:
+            return self
+
+        def least(name: str) -> float | None:
+            return min(
+                (v for v in (getattr(self, name), getattr(other, name)) if v is not None), default=None
+            )
+
+        turns, tokens = least("turns"), least("tokens")
+        return Limits(
+            None if turns is None else int(turns),
+            None if tokens is None else int(tokens),
+            least("money"),
+            least("time"),
+        )
+
     def __post_init__(self) -> None:
         for name in ("turns", "tokens", "money", "time"):
             value = getattr(self, name)

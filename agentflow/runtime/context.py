@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Context", "Job", "Runnable", "output_type"]
 
-Deps = TypeVar("Deps")
+Deps = TypeVar("Deps", covariant=True)
+AnyDeps = TypeVar("AnyDeps")
 In = TypeVar("In")
 Out = TypeVar("Out")
 DepsIn = TypeVar("DepsIn", contravariant=True)
@@ -35,14 +36,14 @@ OutOut = TypeVar("OutOut", covariant=True)
 P = ParamSpec("P")
 
 
-class Runnable(Protocol[Deps, InIn, OutOut]):
+class Runnable(Protocol[DepsIn, InIn, OutOut]):
     """Anything that can be run. An optional attribute `output_type` tells how to read its recorded output."""
 
-    async def __run__(self, context: Context[Deps], input: InIn, /) -> OutOut:
+    async def __run__(self, context: Context[DepsIn], input: InIn, /) -> OutOut:
         """Do the work and return the output."""
 
 
-Job = Runnable[Deps, In, Out] | Callable[["Context[Deps]", In], Awaitable[Out]]
+Job = Runnable[AnyDeps, In, Out] | Callable[["Context[AnyDeps]", In], Awaitable[Out]]
 
 
 def output_type(x: object) -> object:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -35,6 +36,7 @@ class Inbox:
     def __init__(self) -> None:
         self._items: deque[Interrupt] = deque()
         self._changed = asyncio.Event()
+        self.cut: Callable[[], object] | None = None  # set while a reply is being written
         self._room = asyncio.Event()
         self._room.set()
         self.last_seq = 0
@@ -68,6 +70,13 @@ class Inbox:
         if len(self._items) >= CAPACITY:
             self._room.clear()
         self._changed.set()
+        if interrupt.priority == "now" and self.cut is not None:
+            self.cut()
+
+    def replace(self, interrupt: Interrupt) -> None:
+        """Queue an interrupt in place of those of its source that still wait."""
+        self._items = deque(item for item in self._items if item.source != interrupt.source)
+        self.put(interrupt)
 
     def take(self) -> list[Interrupt]:
         """Take all that waits, the most urgent first."""

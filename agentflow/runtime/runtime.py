@@ -62,6 +62,7 @@ class Runtime:
         )
         self.resources = Resources()
         self.estimates: dict[str, float] = {}  # learned seconds of each tool, by name
+        self.latencies: dict[str, float] = {}  # learned seconds to a model's first token, by name
         self._limits = limits
         self._sinks = sinks
         self._runs: dict[str, RunState] = {}
@@ -236,7 +237,7 @@ class Runtime:
             name=name,
             clock=clock,
             ledger=Ledger(run_id, self.journal, record),
-            limits=limits or (self._limits if parent is None else None),
+            limits=_tightest(limits or (self._limits if parent is None else None), x),
             parent=parent,
             feed=parent.feed if parent else Feed(run_id, clock, self._sinks),
         )
@@ -286,12 +287,21 @@ class Runtime:
     ) -> Run[Out]:
         if not self._open:
             raise RunError("the Runtime is not open: use `async with Runtime() as runtime`")
-        return Run(begin, self._keep)
+        return Run(begin, self.keep)
 
-    def _keep(self, task: asyncio.Task[Out]) -> None:
+    def keep(self, task: asyncio.Task[Out]) -> None:
+        """Let `task` go on until it ends or the Runtime is closed: a detached call."""
         kept = cast("asyncio.Task[object]", task)
         self._tasks.add(kept)
         kept.add_done_callback(self._tasks.discard)
+
+
+def _tightest(given: Limits | None, x: object) -> Limits | None:
+    """Return the limits of a run: what was given for it, and what `x` brings along."""
+    own = getattr(x, "limits", None)
+    if not isinstance(own, Limits):
+        return given
+    return own.tightened(given)
 
 
 def _new_id() -> str:

@@ -147,6 +147,13 @@ class RunState:
         await self.ledger.barrier()
         self.inbox.put(interrupt)
 
+    def interrupt_soon(self, source: str, text: str) -> None:
+        """Put an interrupt into the inbox without waiting; the newest of a source replaces those before."""
+        self.inbox.last_seq += 1
+        interrupt = Interrupt(source, text, "next", self.inbox.last_seq)
+        self.ledger.put_fact(InterruptFact(self.id, interrupt.seq, source, text, "next"))
+        self.inbox.replace(interrupt)
+
     def signal_of(self, name: str) -> asyncio.Future[bytes]:
         """Return the future of an outside event."""
         future = self._signals.get(name)

@@ -1,0 +1,117 @@
+"""Asynchronous LLM agents whose function calls run beside the model.
+
+Names only: each is imported from its module when it is first used, so that
+`import agentflow` costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from agentflow._version import __version__
+
+if TYPE_CHECKING:
+    from agentflow.agent import Agent, JsonSchema
+    from agentflow.endpoints import Endpoint, Price, Retry, Timeouts
+    from agentflow.errors import (
+        AgentflowError,
+        EndpointError,
+        LimitExceeded,
+        RunError,
+        ToolFailed,
+        ToolRetry,
+        UserError,
+    )
+    from agentflow.main import run
+    from agentflow.runtime import Context, Limits, Result, Run, Runtime
+    from agentflow.tools import Progress, Tool, tool
+    from agentflow_protocols.chat import FilePart, ImagePart, Message, Settings, TextPart, Usage
+    from agentflow_protocols.trace import (
+        Event,
+        Interrupted,
+        ModelFinished,
+        TextDelta,
+        ToolCalled,
+        ToolFinished,
+        ToolProgress,
+    )
+
+__all__ = [
+    "Agent",
+    "AgentflowError",
+    "Context",
+    "Endpoint",
+    "EndpointError",
+    "Event",
+    "FilePart",
+    "ImagePart",
+    "Interrupted",
+    "JsonSchema",
+    "LimitExceeded",
+    "Limits",
+    "Message",
+    "ModelFinished",
+    "Price",
+    "Progress",
+    "Result",
+    "Retry",
+    "Run",
+    "RunError",
+    "Runtime",
+    "Settings",
+    "TextDelta",
+    "TextPart",
+    "Timeouts",
+    "Tool",
+    "ToolCalled",
+    "ToolFailed",
+    "ToolFinished",
+    "ToolProgress",
+    "ToolRetry",
+    "Usage",
+    "UserError",
+    "__version__",
+    "run",
+    "tool",
+]
+
+_HOMES = {
+    "agentflow.agent": ("Agent", "JsonSchema"),
+    "agentflow.endpoints": ("Endpoint", "Price", "Retry", "Timeouts"),
+    "agentflow.errors": (
+        "AgentflowError",
+        "EndpointError",
+        "LimitExceeded",
+        "RunError",
+        "ToolFailed",
+        "ToolRetry",
+        "UserError",
+    ),
+    "agentflow.main": ("run",),
+    "agentflow.runtime": ("Context", "Limits", "Result", "Run", "Runtime"),
+    "agentflow.tools": ("Progress", "Tool", "tool"),
+    "agentflow_protocols.chat": ("FilePart", "ImagePart", "Message", "Settings", "TextPart", "Usage"),
+    "agentflow_protocols.trace": (
+        "Event",
+        "Interrupted",
+        "ModelFinished",
+        "TextDelta",
+        "ToolCalled",
+        "ToolFinished",
+        "ToolProgress",
+    ),
+}
+
+
+def __getattr__(name: str) -> object:
+    import importlib
+
+    for home, names in _HOMES.items():
+        if name in names:
+            value = globals()[name] = getattr(importlib.import_module(home), name)
+            return value
+    raise AttributeError(f"module 'agentflow' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,281 @@
+"""One tool call of a session, and the board of all of them."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, TypeVar, cast
+
+from agentflow.errors import ToolError, ToolRetry
+from agentflow.runtime.ledger import decode, encode
+from agentflow.session.blocks import clip
+from agentflow.tools import Progress, Tool, render
+from agentflow_protocols.chat import Json, ToolCall
+from agentflow_protocols.trace import (
+    ApprovalNeeded,
+    ApprovalSettled,
+    ToolCalled,
+    ToolFinished,
+    ToolProgress,
+)
+
+if TYPE_CHECKING:
+    from agentflow.runtime.context import Context
+
+__all__ = ["Board", "Call", "Outcome"]
+
+Deps = TypeVar("Deps")
+Outcome = Literal["ok", "retry", "failed", "cancelled", "unknown"]
+
+ARTIFACT_BYTES = 32_768  # longer results are kept beside the conversation
+_UNKNOWN = (
+    "The outcome of this call is unknown: the program ended while it ran. It may have had its effect;"
+    " look before you call it again."
+)
+
+
+@dataclass(slots=True, eq=False)
+class Call:
+    """A call under way or done. `text` is what the model is told of its outcome."""
+
+    id: str
+    name: str
+    arguments: str
+    tool: Tool[..., object] | None
+    began: float
+    replayed: bool = False
+    fault: str | None = None
+    estimate: float | None = None
+    started: float | None = None
+    task: asyncio.Task[None] | None = None
+    outcome: Outcome | None = None
+    text: str = ""
+    progress: list[Json] = field(default_factory=list)
+    unwanted: bool = False  # the model cancelled it
+    own: bool = False  # the session answers it itself
+    told: Literal["no", "running", "done"] = "no"
+
+    @property
+    def done(self) -> bool:
+        """Whether the outcome is there."""
+        return self.outcome is not None
+
+    def due(self, now: float) -> float | None:
+        """Return the seconds until the outcome may be expected, None when nobody can say."""
+        if self.estimate is None:
+            return None
+        left = self.estimate - (now - (self.started if self.started is not None else now))
+        return left if left >= 0 else None
+
+
+class Board:
+    """The calls of one session, by id: they start here, end here, and are cancelled here."""
+
+    def __init__(self, context: Context[Deps], first_number: int = 0) -> None:
+        self.calls: dict[str, Call] = {}
+        self.changed = context.inbox.changed
+        self.error: BaseException | None = None
+        self._context = context
+        self._number = first_number
+        self._slots: dict[str, asyncio.Semaphore] = {}
+
+    def new_id(self) -> str:
+        """Return an id that no call of this conversation has: nine characters."""
+        self._number += 1
+        return f"c{self._number:08d}"
+
+    @property
+    def running(self) -> list[Call]:
+        """Calls without an outcome."""
+        return [call for call in self.calls.values() if not call.done]
+
+    @property
+    def owed(self) -> list[Call]:
+        """Calls whose outcome the model does not know yet."""
+        return [call for call in self.calls.values() if call.told != "done"]
+
+    def start(
+        self, written: ToolCall, tool: Tool[..., object] | None, fault: str | None, replayed: bool
+    ) -> Call:
+        """Start the call that a model wrote."""
+        now = self._context.clock.time()
+        call = Call(written.id, written.name, written.arguments, tool, now, replayed, fault)
+        self.calls[call.id] = call
+        call.task = asyncio.create_task(self._run(call), name=f"{written.name} {written.id}")
+        return call
+
+    def own(self, written: ToolCall, answer: Callable[[Call], Awaitable[str | None]]) -> Call:
+        """Take a call that the session answers itself; None leaves it open, for `tell_wait`."""
+        call = Call(written.id, written.name, written.arguments, None, self._context.clock.time(), own=True)
+        self.calls[call.id] = call
+        key = f"call/{call.id}"
+        self._context.ledger.claim(key)
+        known = self._context.ledger.recall(key)
+
+        async def run() -> None:
+            try:
+                if known is not None:
+                    data = cast("dict[str, str]", decode(known.output))
+                    self._tell(call, "ok", data["text"], record=False)
+                elif (text := await answer(call)) is not None:
+                    self._tell(call, "ok", text)
+            except Exception as error:
+                self.error = self.error or error
+                self.changed.set()
+
+        call.task = asyncio.create_task(run(), name=f"{written.name} {written.id}")
+        return call
+
+    def tell_wait(self, call: Call, text: str) -> None:
+        """Answer a `wait` at the boundary at which it ends."""
+        self._tell(call, "ok", text)
+
+    def settle(self, call: Call, outcome: Outcome, text: str) -> None:
+        """Give a call its outcome."""
+        call.outcome, call.text = outcome, text
+        self.changed.set()
+
+    async def cancel(self, call: Call) -> None:
+        """Cancel a call on the model's wish, and wait until nothing of it runs."""
+        call.unwanted = True
+        if call.task is not None and not call.task.done():
+            call.task.cancel()
+            await asyncio.wait((call.task,))
+
+    def detach(self, keep: Callable[[asyncio.Task[None]], None]) -> None:
+        """Hand what still runs over to `keep`."""
+        for call in self.running:
+            if call.task is not None:
+                keep(call.task)
+                call.outcome = "unknown"
+
+    async def aclose(self) -> None:
+        """Cancel whatever still runs, and wait for it."""
+        tasks = [call.task for call in self.calls.values() if call.task is not None and not call.task.done()]
+        for task in tasks:
+            task.cancel()
+        while pending := [task for task in tasks if not task.done()]:
+            await asyncio.wait(pending)
+
+    async def _run(self, call: Call) -> None:
+        """Bring one call to its outcome; an error that no model can mend ends the session."""
+        try:
+            await self._outcome(call)
+        except asyncio.CancelledError:
+            if not call.done:
+                self._tell(call, "cancelled", "cancelled", record=call.unwanted)
+            raise
+        except BaseException as error:
+            self.error = self.error or error
+            self.changed.set()
+
+    async def _outcome(self, call: Call) -> None:
+        context, key = self._context, f"call/{call.id}"
+        context.ledger.claim(key)
+        known = context.ledger.recall(key)
+        if known is not None:
+            data = cast("dict[str, str]", decode(known.output))
+            self._tell(call, cast("Outcome", data["status"]), data["text"], record=False)
+            return
+        tool = call.tool
+        if tool is None or call.fault is not None:
+            self._tell(call, "retry", call.fault or f"there is no tool `{call.name}`")
+            return
+        try:
+            arguments = tool.validate(call.arguments)
+        except ToolRetry as error:
+            self._tell(call, "retry", str(error))
+            return
+        if call.estimate is None:
+            call.estimate = tool.options.estimate_of(arguments)
+        if call.estimate is None:
+            call.estimate = context.runtime.estimates.get(tool.name)
+        with context.state.gate.busy():
+            await self._admitted(call, tool, arguments)
+
+    async def _admitted(self, call: Call, tool: Tool[..., object], arguments: dict[str, object]) -> None:
+        """Run the call once it is approved and there is a slot for it."""
+        options, ledger = tool.options, self._context.ledger
+        approval, slots = options.approval_of(arguments), options.max_parallel
+        deferred = approval or slots is not None
+        marked = ledger.find(f"call/{call.id}")
+        begun = marked is not None and marked.status == "started" if deferred else call.replayed
+        if begun and not options.idempotent:
+            self._tell(call, "unknown", _UNKNOWN)
+            return
+        if approval and not await self._approved(call):
+            return
+        if slots is None:
+            await self._begin(call, tool, arguments, mark=deferred)
+            return
+        slot = self._slots.setdefault(tool.name, asyncio.Semaphore(slots))
+        async with slot:
+            await self._begin(call, tool, arguments, mark=True)
+
+    async def _approved(self, call: Call) -> bool:
+        context = self._context
+        context.emit(ApprovalNeeded(call.id, call.name, call.arguments))
+        asked = {"tool": call.name, "arguments": call.arguments}
+        answer = await context.wait_for(f"approve/{call.id}", cast("Json", asked))
+        settled = cast("dict[str, object]", answer) if isinstance(answer, dict) else {}
+        approved, why = bool(settled.get("approved")), str(settled.get("why") or "")
+        context.emit(ApprovalSettled(call.id, approved, why))
+        if not approved:
+            self._tell(call, "failed", f"denied by a person{': ' + why if why else ''}")
+        return approved
+
+    async def _begin(
+        self, call: Call, tool: Tool[..., object], arguments: dict[str, object], mark: bool
+    ) -> None:
+        context = self._context
+        if not tool.options.idempotent and context.ledger.durable:
+            if mark:
+                context.ledger.put(f"call/{call.id}", None, status="started")
+            await context.ledger.barrier()
+        call.started = context.clock.time()
+        label = f"{call.name} {call.id}"
+        context.state.activity[label] = call.started
+        context.emit(ToolCalled(call.id, call.name, call.arguments))
+        try:
+            value = await tool.run(context.for_call(call.id, call.name), arguments, self._yielded(call))
+            text = render(value)
+            if len(text) > ARTIFACT_BYTES:
+                name = f"result-{call.id}"
+                await context.artifact(name, text.encode())
+                text = clip(text, name, ARTIFACT_BYTES)
+            self._tell(call, "ok", text)
+        except ToolRetry as error:
+            self._tell(call, "retry", str(error))
+        except ToolError as error:
+            self._tell(call, "failed", str(error))
+        finally:
+            context.state.activity.pop(label, None)
+
+    def _yielded(self, call: Call) -> Callable[[object], None]:
+        def told(value: object) -> None:
+            if isinstance(value, Progress):
+                call.progress = [*call.progress[-9:], value.data]
+                self._context.emit(ToolProgress(call.id, call.name, value.data))
+            else:
+                self._context.state.interrupt_soon(call.id, render(cast("Json", value)))
+
+        return told
+
+    def _tell(self, call: Call, outcome: Outcome, text: str, record: bool = True) -> None:
+        """Put the outcome down, tell it, and wake the session."""
+        context = self._context
+        now = context.clock.time()
+        seconds = now - call.started if call.started is not None else 0.0
+        if record:
+            output = encode({"status": outcome, "text": text}, f"the result of {call.name}")
+            source = encode({"name": call.name}, "a name") if call.started is not None else None
+            began = time.time() - seconds
+            context.ledger.put(f"call/{call.id}", output, input=source, started=began)
+        if outcome == "ok" and call.started is not None:
+            learned = context.runtime.estimates.get(call.name)
+            mean = seconds if learned is None else learned + 0.3 * (seconds - learned)
+            context.runtime.estimates[call.name] = mean
+        context.emit(ToolFinished(call.id, call.name, outcome, text[:2000], seconds, replayed=not record))
+        self.settle(call, outcome, text)

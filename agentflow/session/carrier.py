@@ -1,0 +1,155 @@
+"""How a session reaches a model: a stream of deltas for a list of messages.
+
+`native` speaks to chat APIs with tool calls. `Recorded` says again what the
+journal knows of a reply, so that the session has no branches for a replay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Protocol, Self, cast
+
+from agentflow.endpoints import Endpoint
+from agentflow.errors import EndpointError
+from agentflow.runtime.ledger import Ledger, decode
+from agentflow.runtime.resources import Resources
+from agentflow_protocols.chat import (
+    CallReady,
+    ChatRequest,
+    Delta,
+    Json,
+    Message,
+    ReasoningPiece,
+    Reply,
+    TextPiece,
+    ToolCall,
+    Usage,
+)
+
+__all__ = ["Carrier", "CarrierStream", "Native", "Recorded"]
+
+OnRetry = Callable[[int, float, EndpointError], None]
+
+
+class CarrierStream(Protocol):
+    """One reply as it comes: an async context manager and an async iterator of deltas.
+
+    `reply` is there after the end; `cost` is USD or None; times are in seconds.
+    Leaving early closes the request on the wire.
+    """
+
+    async def __aenter__(self) -> Self: ...
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    def __aiter__(self) -> AsyncIterator[Delta]: ...
+
+    @property
+    def reply(self) -> Reply:
+        """The whole reply; of a stream that was left early, what had come of it."""
+
+    @property
+    def cost(self) -> float | None:
+        """USD, None when the price is unknown."""
+
+    @property
+    def first_token_s(self) -> float:
+        """Seconds from the request to the first delta."""
+
+    @property
+    def seconds(self) -> float:
+        """Seconds from the request to the end."""
+
+
+class Carrier(Protocol):
+    """One way to reach a model."""
+
+    name: str
+
+    def stream(self, request: ChatRequest, resources: Resources, on_retry: OnRetry) -> CarrierStream:
+        """Return the reply to `request` as a stream that is not yet begun."""
+
+
+class Native:
+    """Chat APIs with tool calls: interrupts go in as messages, at the next boundary."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self.endpoint = endpoint
+        self.name = endpoint.name
+
+    def stream(self, request: ChatRequest, resources: Resources, on_retry: OnRetry) -> CarrierStream:
+        """Return the endpoint's stream."""
+        return self.endpoint.stream(request, resources=resources, on_retry=on_retry)
+
+
+@dataclass(slots=True)
+class Recorded:
+    """A reply that the journal knows, wholly or up to a crash, as a stream.
+
+    What was cut off by a crash becomes an assistant message of exactly the calls
+    that were recorded, and is not generated again.
+    """
+
+    reply: Reply
+    cost: float | None
+    whole: bool
+    faults: dict[int, str] = field(default_factory=dict)
+    first_token_s: float = 0.0
+    seconds: float = 0.0
+
+    @classmethod
+    def find(cls, ledger: Ledger, key: str, input_hash: str, new_input: bytes) -> Recorded | None:
+        """Return what is recorded of the model step `key`, None when nothing is.
+
+        Raises UserError when it was recorded with other messages or tools.
+        """
+        if not ledger.recorded:
+            return None
+        known = ledger.recall(key, input_hash, new_input)
+        if known is not None:
+            data = cast("dict[str, object]", decode(known.output))
+            message = Message.from_json(cast("dict[str, object]", data["message"]))
+            usage = Usage(**cast("dict[str, int]", data["usage"]))
+            reply = Reply(message, usage, str(data["finish"]), str(data["model"]))
+            return cls(reply, cast("float | None", data["cost"]), True, _faults(ledger, key))
+        calls: list[ToolCall] = []
+        while (fact := ledger.recall(f"{key}/call/{len(calls)}")) is not None:
+            call = cast("dict[str, object]", decode(fact.output))
+            extra = cast("dict[str, Json] | None", call["extra"])
+            calls.append(ToolCall(str(call["id"]), str(call["name"]), str(call["arguments"]), extra))
+        if not calls:
+            return None
+        reply = Reply(Message("assistant", calls=calls), Usage(requests=1), "tool_calls")
+        return cls(reply, None, False, _faults(ledger, key))
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        return None
+
+    async def __aiter__(self) -> AsyncIterator[Delta]:
+        message = self.reply.message
+        if message.reasoning:
+            yield ReasoningPiece(message.reasoning)
+        if message.text:
+            yield TextPiece(message.text)
+        for index, call in enumerate(message.calls):
+            yield CallReady(index, call, self.faults.get(index))
+
+
+def _faults(ledger: Ledger, key: str) -> dict[int, str]:
+    faults: dict[int, str] = {}
+    index = 0
+    while (fact := ledger.recall(f"{key}/call/{index}")) is not None:
+        fault = cast("dict[str, object]", decode(fact.output)).get("fault")
+        if fault:
+            faults[index] = str(fault)
+        index += 1
+    return faults
