@@ -1,16 +1,21 @@
 """Tools: what a model may call.
 
-Example:
-    from agentflow import tool
+```python
+from agentflow.tools import tool
 
-    @tool(timeout=30, estimate="5s")
-    async def weather(city: str, days: int = 1) -> str:
-        \"\"\"Return the forecast.
+@tool(timeout=30, estimate="5s")
+async def weather(city: str, days: int = 1) -> str:
+    \"""Return the forecast.
 
-        Args:
-            city: Name of the city, in English.
-            days: How many days ahead.
-        \"\"\"
+    Args:
+        city: Name of the city, in English.
+        days: How many days ahead.
+    \"""
+    return f"rain in {city}"
+
+assert weather.spec.parameters["required"] == ["city"]
+assert weather.validate('{"city": "Oslo"}') == {"city": "Oslo", "days": 1}
+```
 """
 
 from __future__ import annotations

@@ -1,0 +1,48 @@
+# Everything runs in .venv. `make` alone lists the targets.
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+SPEED ?= 1200
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test bench docs dist clean
+
+help:  ## list the targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 8
+
+setup: .venv/.dev-stamp  ## make .venv with all that development needs; cheap when nothing changed
+
+demo: .venv/.run-stamp  ## cook leek soup with parallel calls: no key, no network, half an hour in a few seconds
+	$(BIN)/agentflow run examples/kitchen.yaml --no-journal --speed $(SPEED)
+
+test: .venv/.dev-stamp  ## run every check: tests, types, lint, layers, docs
+	$(BIN)/python -m pytest
+
+bench: .venv/.dev-stamp  ## measure the foundation suite and write benchmarks/results/foundation.md
+	$(BIN)/agentflow bench foundation
+
+docs: .venv/.docs-stamp  ## build the documentation site into site/
+	$(BIN)/mkdocs build --strict --quiet
+
+dist: .venv/.dev-stamp  ## build the wheel and the source archive into dist/
+	$(BIN)/python -m build --no-isolation .
+
+clean:  ## remove .venv and all that was built
+	rm -rf .venv dist site .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "agentflow needs Python 3.11 or newer: make PYTHON=python3.12")'
+	$(PYTHON) -m venv .venv
+
+.venv/.run-stamp: pyproject.toml | .venv/bin/python
+	$(PIP) install -e .
+	touch $@
+
+.venv/.dev-stamp: pyproject.toml | .venv/bin/python
+	$(PIP) install -e '.[dev]'
+	touch .venv/.run-stamp $@
+
+.venv/.docs-stamp: pyproject.toml | .venv/bin/python
+	$(PIP) install -e '.[docs]'
+	touch .venv/.run-stamp $@
