@@ -1,0 +1,106 @@
+"""`agentflow check`: validate workflow files, and ask their endpoints when told to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from agentflow._cli.options import Json, Model, NoColor, Quiet
+from agentflow._cli.say import as_json, note, print_data
+
+if TYPE_CHECKING:
+    from agentflow.endpoints import Endpoint
+    from agentflow_protocols.workflow import Parsed, Problem
+
+__all__ = ["check"]
+
+
+def check(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Workflow files.")],
+    endpoints: Annotated[bool, typer.Option("--endpoints", help="Ask each endpoint for one token.")] = False,
+    model: Model = None,
+    as_data: Json = False,
+    quiet: Quiet = False,
+    no_color: NoColor = False,
+) -> None:
+    """Validate workflow files without running anything of them."""
+    from agentflow.workflow import WorkflowError, check_workflow
+
+    found: list[dict[str, object]] = []
+    status = 0
+    for file in files:
+        try:
+            parsed = check_workflow(file, model=model)
+            problems = parsed.problems
+        except WorkflowError as error:
+            problems = error.problems
+        for problem in problems:
+            note(str(problem), quiet=as_data)
+        entry: dict[str, object] = {
+            "file": str(file),
+            "valid": not problems,
+            "errors": problem_list(problems),
+        }
+        if problems:
+            status = 2
+        elif endpoints and parsed.workflow is not None:
+            entry["endpoints"], code = _ask(parsed, model, as_data, quiet)
+            status = max(status, code)
+        if not problems and not as_data and not quiet:
+            print_data(f"{file}: ok")
+        found.append(entry)
+    if as_data:
+        print_data(as_json({"valid": status == 0, "files": found}))
+    raise typer.Exit(status)
+
+
+def _ask(
+    parsed: Parsed, model: str | None, as_data: bool, quiet: bool
+) -> tuple[list[dict[str, object]], int]:
+    """Ask every endpoint for one token; return what came, and the exit status."""
+    import asyncio
+
+    from agentflow.workflow.build import build_endpoints
+
+    assert parsed.workflow is not None
+    endpoints = build_endpoints(parsed.workflow, parsed, model)
+    for endpoint in endpoints.values():
+        endpoint.check()
+    answers = asyncio.run(_ask_all(endpoints))
+    for answer in answers:
+        state = answer["error"] or f"ok in {answer['seconds']} s"
+        note(f"  {answer['endpoint']} ({answer['model']}): {state}", quiet=as_data or quiet)
+    return answers, int(any(answer["error"] for answer in answers))
+
+
+async def _ask_all(endpoints: Mapping[str, Endpoint]) -> list[dict[str, object]]:
+    import asyncio
+
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(_ask_one(name, endpoint)) for name, endpoint in endpoints.items()]
+    return [task.result() for task in tasks]
+
+
+async def _ask_one(name: str, endpoint: Endpoint) -> dict[str, object]:
+    import time
+    from dataclasses import asdict
+
+    from agentflow.errors import AgentflowError
+    from agentflow_protocols.chat import Settings
+
+    began, fault = time.monotonic(), None
+    try:
+        await endpoint.complete("ping", settings=Settings(max_tokens=1))
+    except AgentflowError as error:
+        fault = str(error)
+    seconds = round(time.monotonic() - began, 3)
+    limits = {key: value for key, value in asdict(endpoint.limits).items() if value is not None}
+    return {"endpoint": name, "model": endpoint.name, "seconds": seconds, "error": fault, "limits": limits}
+
+
+def problem_list(problems: list[Problem]) -> list[dict[str, object]]:
+    """Return problems as JSON."""
+    return [{"file": p.file, "line": p.line, "column": p.column, "message": p.message} for p in problems]

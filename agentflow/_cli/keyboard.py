@@ -1,0 +1,58 @@
+"""Lines from stdin, as an async iterator. Reading one keeps no virtual clock from stalling."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import threading
+from contextlib import AbstractContextManager
+from types import TracebackType
+
+from agentflow.runtime.clock import current_clock
+
+__all__ = ["Keyboard"]
+
+
+class Keyboard:
+    """Reads stdin in a thread of its own, which a process may leave behind when it ends.
+
+    Use it as `with Keyboard() as keyboard: async for line in keyboard`. Ends with stdin.
+    """
+
+    def __init__(self) -> None:
+        self._lines: asyncio.Queue[str | None] = asyncio.Queue()
+        self._loop = asyncio.get_running_loop()
+        self._external: AbstractContextManager[None] | None = None
+        self._closed = False
+
+    def __enter__(self) -> Keyboard:
+        self._external = current_clock().external()
+        self._external.__enter__()
+        threading.Thread(target=self._read, name="keyboard", daemon=True).start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._closed = True
+        if self._external is not None:
+            self._external.__exit__(kind, error, trace)
+
+    def __aiter__(self) -> Keyboard:
+        return self
+
+    async def __anext__(self) -> str:
+        line = await self._lines.get()
+        if line is None:
+            raise StopAsyncIteration
+        return line
+
+    def _read(self) -> None:
+        while not self._closed:
+            line = sys.stdin.readline()
+            try:
+                self._loop.call_soon_threadsafe(self._lines.put_nowait, line.rstrip("\n") if line else None)
+            except RuntimeError:  # the loop has been closed meanwhile
+                return
+            if not line:
+                return

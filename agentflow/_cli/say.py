@@ -1,0 +1,64 @@
+"""What a command says: data on stdout, everything else on stderr, one line each."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterable, Mapping
+
+__all__ = ["as_json", "as_text", "error_line", "fancy", "note", "print_data", "print_error", "table"]
+
+
+def print_data(text: str) -> None:
+    """Print data on stdout, and see it off: a broken pipe must show here."""
+    sys.stdout.write(text if text.endswith("\n") else text + "\n")
+    sys.stdout.flush()
+
+
+def as_json(value: object) -> str:
+    """Return `value` as indented JSON."""
+    return json.dumps(value, ensure_ascii=False, indent=2, default=str)
+
+
+def as_text(value: object) -> str:
+    """Return an output for a person: text as it is, else JSON."""
+    return value if isinstance(value, str) else as_json(value)
+
+
+def note(text: str, *, quiet: bool = False) -> None:
+    """Print progress or a remark on stderr."""
+    if not quiet:
+        sys.stderr.write(text if text.endswith("\n") else text + "\n")
+        sys.stderr.flush()
+
+
+def print_error(text: str) -> None:
+    """Print an error on stderr as a single line, without control codes."""
+    note(f"error: {error_line(text)}")
+
+
+def error_line(text: str) -> str:
+    """Return `text` as one printable line."""
+    line = " ".join(text.split())
+    return "".join(c if c.isprintable() else "?" for c in line)
+
+
+def fancy(no_color: bool) -> bool:
+    """Return whether stderr is a terminal on which to draw."""
+    plain = no_color or bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
+    return sys.stderr.isatty() and not plain
+
+
+def table(rows: Iterable[Mapping[str, object]], columns: Iterable[str]) -> str:
+    """Return rows as aligned columns of text under their names."""
+    names = list(columns)
+    lines = [[name.upper() for name in names]]
+    lines += [
+        [error_line(str(row.get(name, "") if row.get(name) is not None else "-")) for name in names]
+        for row in rows
+    ]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(names))]
+    return "\n".join(
+        "  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip() for line in lines
+    )

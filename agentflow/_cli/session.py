@@ -1,0 +1,220 @@
+"""A run on the command line: its clock, its view, Ctrl-C, and what is printed at its end."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Literal
+
+from agentflow._cli.say import as_json, as_text, fancy, note, print_data, print_error
+from agentflow._cli.view import Board, Lines, Live, View, seconds_text
+from agentflow.errors import AgentflowError, UserError
+from agentflow.runtime import Run, Runtime
+from agentflow.runtime.loop import new_loop, run_in
+from agentflow_protocols.chat import Json
+from agentflow_protocols.trace import Event, event_to_line
+
+if TYPE_CHECKING:
+    from agentflow.workflow import LoadedWorkflow
+
+__all__ = ["RunOptions", "Starter", "run_started", "run_workflow"]
+
+Starter = Callable[[Runtime], Run[Json]]
+
+
+@dataclass(slots=True)
+class RunOptions:
+    """How to run a workflow, as the command line says it."""
+
+    file: Path
+    journal: Path | None
+    trace: Path | None = None
+    clock: Literal["wall", "virtual", "paced"] = "wall"
+    speed: float | None = None
+    interactive: bool = False
+    as_data: bool = False
+    quiet: bool = False
+    no_color: bool = False
+    resume: str | None = None
+
+
+@dataclass(slots=True)
+class _Session:
+    """One run in the hands of the command line."""
+
+    workflow: LoadedWorkflow
+    options: RunOptions
+    board: Board = field(default_factory=Board)
+    view: View | None = None
+    interrupts: int = 0
+    stops: list[asyncio.Task[None]] = field(default_factory=list)
+
+    def take(self, event: Event) -> None:
+        """Take every event, at once."""
+        self.board.take(event)
+        if self.view is not None:
+            self.view.take(event)
+
+
+def run_workflow(workflow: LoadedWorkflow, inputs: Mapping[str, Json], options: RunOptions) -> int:
+    """Run or resume the workflow, print what comes of it, and return the exit status."""
+
+    def start(runtime: Runtime) -> Run[Json]:
+        if options.resume is not None:
+            return runtime.resume(options.resume, workflow)
+        return runtime.start(workflow, dict(inputs))
+
+    return run_started(workflow, start, options)
+
+
+def run_started(workflow: LoadedWorkflow, start: Starter, options: RunOptions) -> int:
+    """Run what `start` starts and return the exit status."""
+    if options.journal is not None:
+        try:
+            options.journal.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(
+                f"can't make the journal's folder {options.journal.parent}: {error.strerror}"
+            ) from None
+    if options.resume is None:
+        for endpoint in {id(e): e for e in workflow.endpoints.values()}.values():
+            endpoint.check()
+    session = _Session(workflow, options)
+    main: Coroutine[object, object, int] = _main(session, start)
+    return run_in(lambda: new_loop(options.clock, options.speed), main)
+
+
+async def _main(session: _Session, start: Starter) -> int:
+    options = session.options
+    trace = _open_trace(options.trace)
+    loop = asyncio.get_running_loop()
+    if not options.quiet:
+        drawn = fancy(options.no_color) and options.clock != "virtual"
+        session.view = Live(loop.time) if drawn else Lines()
+    sinks: list[Callable[[Event], object]] = [session.take]
+    if trace is not None:
+        sinks.append(lambda event: trace.write(event_to_line(event) + "\n"))
+    try:
+        async with Runtime(options.journal, sinks=sinks) as runtime:
+            async with start(runtime) as run:
+                return await _follow(session, run)
+    finally:
+        if session.view is not None:
+            session.view.close()
+        if trace is not None:
+            trace.close()
+
+
+def _open_trace(path: Path | None) -> IO[str] | None:
+    if path is None:
+        return None
+    try:
+        return open(path, "w", encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"can't write the trace {path}: {error.strerror}") from None
+
+
+async def _follow(session: _Session, run: Run[Json]) -> int:
+    """Wait for the run's end and print what came of it."""
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGINT, _stop, session, run)
+    typing = asyncio.create_task(_interrupt_by_lines(run)) if session.options.interactive else None
+    output: Json = None
+    error: Exception | None = None
+    try:
+        output = (await run.result()).output
+    except Exception as fault:
+        error = fault
+    finally:
+        loop.remove_signal_handler(signal.SIGINT)
+        if typing is not None:
+            typing.cancel()
+            await asyncio.wait([typing])
+        if session.stops:
+            await asyncio.wait(session.stops)
+        if session.view is not None:
+            session.view.close()
+            session.view = None
+    return _report(session, run, output, error)
+
+
+def _stop(session: _Session, run: Run[Json]) -> None:
+    """Pause cleanly on the first Ctrl-C, cancel on the second."""
+    session.interrupts += 1
+    if session.interrupts == 1:
+        note("pausing once the steps under way have ended; Ctrl-C again cancels")
+        session.stops.append(asyncio.create_task(run.pause(stop=True)))
+    elif session.interrupts == 2:
+        session.stops.append(asyncio.create_task(run.cancel("Ctrl-C")))
+
+
+async def _interrupt_by_lines(run: Run[Json]) -> None:
+    """Interrupt the run with each line that is typed."""
+    from agentflow._cli.keyboard import Keyboard
+
+    with Keyboard() as keyboard:
+        async for line in keyboard:
+            if line.strip():
+                await run.interrupt(line.strip())
+
+
+def _report(session: _Session, run: Run[Json], output: Json, error: Exception | None) -> int:
+    """Print the run's outcome and return the exit status."""
+    options, status = session.options, run.status
+    wrong_use = isinstance(error, UserError)
+    if options.as_data:
+        print_data(as_json(_outcome(run, output, error)))
+    elif error is None:
+        print_data(as_text(output))
+    if error is not None and status not in ("paused", "cancelled"):
+        text = str(error) if isinstance(error, AgentflowError) else f"{type(error).__name__}: {error}"
+        print_error(text)
+    if not options.quiet:
+        note(_summary(session, run))
+    if session.interrupts:
+        if status == "paused" and options.journal is not None:
+            where = "" if str(options.journal) == ".agentflow/runs.db" else f" --journal {options.journal}"
+            note(f"paused; go on with: agentflow run {options.file} --resume {run.id}{where}")
+        else:
+            note("cancelled" if status != "paused" else "paused; without a journal it can't be resumed")
+        return 130
+    if error is None:
+        return 0
+    return 2 if wrong_use else 1
+
+
+def _outcome(run: Run[Json], output: Json, error: Exception | None) -> dict[str, object]:
+    """Return the object that `run --json` prints."""
+    if isinstance(error, UserError):
+        fault = {"file": None, "line": None, "column": None, "message": str(error)}
+        return {"status": "invalid", "errors": [fault]}
+    usage = asdict(run.usage)
+    return {
+        "run_id": run.id,
+        "status": run.status,
+        "output": output,
+        "error": None if error is None else {"type": type(error).__name__, "message": str(error)},
+        "usage": {k: usage[k] for k in ("input_tokens", "output_tokens", "cached_tokens", "requests")},
+        "cost": run.cost,
+        "wall_s": round(run.wall_s, 6),
+        "virtual_s": None if run.virtual_s is None else round(run.virtual_s, 6),
+    }
+
+
+def _summary(session: _Session, run: Run[Json]) -> str:
+    """Return the line that says what the run took, and what its calls would have one after another."""
+    board = session.board
+    took = run.wall_s if run.virtual_s is None else run.virtual_s
+    parts = [f"{run.status} in {seconds_text(took)}"]
+    if run.virtual_s is not None:
+        parts.append(f"shown in {run.wall_s:.1f} s")
+    if board.finished:
+        parts.append(f"{board.finished} calls, one after another {seconds_text(board.call_seconds)}")
+    parts.append(f"{run.usage.requests} requests")
+    parts.append(f"{run.usage.total_tokens} tokens")
+    if run.cost:
+        parts.append(f"${run.cost:.4f}")
+    return f"{session.workflow.name}: " + ", ".join(parts)

@@ -1,0 +1,240 @@
+"""What is shown of a run while it goes on, made from its events alone.
+
+`Board` takes events and knows what is under way; `Live` draws it with rich on a
+terminal, `Lines` writes an event a line where there is none.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from agentflow._cli.say import error_line, note
+from agentflow_protocols.trace import (
+    ApprovalNeeded,
+    Event,
+    HandedOff,
+    Interrupted,
+    ModelCalled,
+    ModelFinished,
+    Retrying,
+    RunFinished,
+    RunStarted,
+    StepStarted,
+    ToolCalled,
+    ToolFinished,
+    ToolProgress,
+)
+
+if TYPE_CHECKING:
+    from rich.console import Group
+    from rich.live import Live as RichLive
+    from rich.text import Text
+
+__all__ = ["Board", "Lines", "Live", "View", "seconds_text"]
+
+_BAR = 32
+_SHOWN = 40
+_COLOURS = {"ok": "green", "running": "cyan", "failed": "red", "cancelled": "yellow"}
+
+
+class View(Protocol):
+    """Shows a run to a person."""
+
+    def take(self, event: Event) -> None:
+        """Take an event, as it happens."""
+
+    def close(self) -> None:
+        """Show nothing more."""
+
+
+@dataclass(slots=True)
+class Bar:
+    """A tool call on the run's time line. `end` is None while it is under way."""
+
+    label: str
+    start: float
+    end: float | None = None
+    status: str = "running"
+    note: str = ""
+
+
+@dataclass(slots=True)
+class Board:
+    """What a run did and does."""
+
+    begun: float | None = None
+    now: float = 0.0
+    runs: dict[str, tuple[str, str]] = field(default_factory=dict)
+    calls: dict[tuple[str, str], Bar] = field(default_factory=dict)
+    thinking: dict[str, str] = field(default_factory=dict)
+    finished: int = 0
+    call_seconds: float = 0.0
+    requests: int = 0
+    tokens: int = 0
+    cost: float | None = 0.0
+
+    def take(self, event: Event) -> None:
+        """Take an event in."""
+        if self.begun is None:
+            self.begun = event.time
+        self.now = max(self.now, event.time)
+        match event:
+            case RunStarted(kind=kind, name=name):
+                self.runs[event.run] = (f"{name} ({kind})", "running")
+            case RunFinished(status=status):
+                self.runs[event.run] = (self.runs.get(event.run, (event.run, ""))[0], status)
+                self.thinking.pop(event.run, None)
+            case ModelCalled(agent=agent, model=model, turn=turn):
+                self.thinking[event.run] = f"{agent} asks {model} (turn {turn})"
+            case ModelFinished(usage=usage, cost=cost):
+                self.thinking.pop(event.run, None)
+                self.requests += 1
+                self.tokens += usage.input_tokens + usage.output_tokens
+                self.cost = None if cost is None or self.cost is None else self.cost + cost
+            case ToolCalled(call=call, name=name, arguments=arguments):
+                self.calls[event.run, call] = Bar(call_label(name, arguments), event.time)
+            case ToolProgress(call=call, data=data):
+                if (bar := self.calls.get((event.run, call))) is not None:
+                    bar.note = error_line(data if isinstance(data, str) else json.dumps(data))[:30]
+            case ToolFinished(call=call, name=name, status=status, seconds=seconds):
+                bar = self.calls.setdefault((event.run, call), Bar(name, event.time - seconds))
+                bar.end, bar.status, bar.note = event.time, status, ""
+                self.finished += 1
+                self.call_seconds += seconds
+            case _:
+                pass
+
+
+def call_label(name: str, arguments: str) -> str:
+    """Return a call as a short text: its name and the values of its arguments."""
+    try:
+        values = json.loads(arguments or "{}")
+    except ValueError:
+        values = {}
+    texts = [str(v) for v in values.values()] if isinstance(values, dict) else []
+    inner = error_line(", ".join(texts))
+    return f"{name}({inner})" if len(inner) <= _SHOWN else f"{name}({inner[: _SHOWN - 1]}…)"
+
+
+def seconds_text(seconds: float) -> str:
+    """Return seconds for a person: `3.2 s`, or `2 h 5 min` for long ones."""
+    if seconds < 120:
+        return f"{seconds:.1f} s"
+    minutes, _ = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    if days:
+        return f"{days} d {hours} h"
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min"
+
+
+class Lines:
+    """Writes an event a line on stderr, without control codes."""
+
+    def __init__(self, say: Callable[[str], None] = note) -> None:
+        self._say = say
+
+    def take(self, event: Event) -> None:
+        """Write the event, when it is one that a person wants to see."""
+        text = _line(event)
+        if text is not None:
+            self._say(f"[{event.time:10.1f}] {error_line(text)}")
+
+    def close(self) -> None:
+        """Nothing is left to show."""
+
+
+def _line(event: Event) -> str | None:
+    match event:
+        case RunStarted(kind=kind, name=name, resumed=resumed):
+            return f"{kind} {name} {'resumed' if resumed else 'started'} ({event.run})"
+        case RunFinished(status=status, error=error):
+            return f"{event.run} {status}{': ' + error if error else ''}"
+        case ModelCalled(agent=agent, model=model, turn=turn):
+            return f"{agent} asks {model} (turn {turn})"
+        case ModelFinished(agent=agent, usage=usage, seconds=seconds):
+            return f"{agent} has its reply: {usage.output_tokens} tokens in {seconds_text(seconds)}"
+        case ToolCalled(name=name, arguments=arguments):
+            return f"call {call_label(name, arguments)}"
+        case ToolFinished(name=name, status=status, seconds=seconds):
+            return f"call {name} {status} after {seconds_text(seconds)}"
+        case ToolProgress(name=name, data=data):
+            return f"call {name}: {data if isinstance(data, str) else json.dumps(data)}"[:200]
+        case Interrupted(source=source, text=text):
+            return f"interrupt from {source}: {text[:100]}"
+        case ApprovalNeeded(call=call, name=name):
+            return f"call {call} ({name}) waits for approval: agentflow runs approve {event.run} {call}"
+        case HandedOff(source=source, target=target):
+            return f"{source} hands over to {target}"
+        case Retrying(model=model, attempt=attempt, wait_s=wait, reason=reason):
+            return f"{model} failed ({reason[:100]}); try {attempt + 1} in {seconds_text(wait)}"
+        case StepStarted(key=key):
+            return f"step {key}"
+    return None
+
+
+class Live:
+    """Draws the run with rich on stderr: its agents, its calls over time, tokens and cost."""
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        from rich.console import Console
+        from rich.live import Live as RichLive
+
+        self._board = Board()
+        self._now = now
+        self._lock = threading.Lock()
+        console = Console(stderr=True, highlight=False)
+        self._rows = max(6, console.size.height - 8)
+        self._live: RichLive = RichLive(
+            console=console, get_renderable=self._render, refresh_per_second=12, vertical_overflow="crop"
+        )
+        self._live.start()
+
+    def take(self, event: Event) -> None:
+        """Take the event in; it is drawn with the next frame."""
+        with self._lock:
+            self._board.take(event)
+
+    def close(self) -> None:
+        """Draw the last frame and leave it there."""
+        self._live.stop()
+
+    def _render(self) -> Group:
+        from rich.console import Group
+        from rich.text import Text
+
+        with self._lock:
+            board = self._board
+            board.now = max(board.now, self._now())
+            lines = [
+                Text(f"{'  ' * run.count('/')}{name}  {status}", "bold" if "/" not in run else "")
+                for run, (name, status) in list(board.runs.items())[-self._rows // 2 :]
+            ]
+            lines += [Text(f"  … {text}", "dim") for text in list(board.thinking.values())[-4:]]
+            bars = sorted(board.calls.values(), key=lambda bar: bar.end is not None)[: self._rows]
+            bars.sort(key=lambda bar: bar.start)
+            lines += [self._bar(bar, board) for bar in bars]
+            cost = "" if not board.cost else f"  ${board.cost:.4f}"
+            spent = board.now - (board.begun or 0.0)
+            lines.append(
+                Text(f"{seconds_text(spent)}  {board.requests} requests  {board.tokens} tokens{cost}", "dim")
+            )
+        return Group(*lines)
+
+    def _bar(self, bar: Bar, board: Board) -> Text:
+        from rich.text import Text
+
+        begun = board.begun or 0.0
+        scale = _BAR / max(board.now - begun, 1e-9)
+        end = board.now if bar.end is None else bar.end
+        left = min(_BAR - 1, int((bar.start - begun) * scale))
+        width = max(1, min(_BAR - left, round((end - bar.start) * scale)))
+        colour = _COLOURS.get(bar.status, "magenta")
+        text = Text(f"  {bar.label:<{_SHOWN}.{_SHOWN}} ", no_wrap=True, overflow="crop")
+        text.append(" " * left).append("━" * width, colour).append(" " * (_BAR - left - width))
+        text.append(f" {seconds_text(end - bar.start)}", "dim")
+        return text.append(f" {bar.status if bar.end is not None else bar.note}", colour)

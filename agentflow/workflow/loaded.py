@@ -1,0 +1,157 @@
+"""A workflow, loaded: something that a Runtime can run."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import cast
+
+from agentflow.agent import Agent
+from agentflow.agent.agent import TURNS
+from agentflow.endpoints import Endpoint
+from agentflow.runtime import Context, EventStream, Limits
+from agentflow.workflow.build import AnyTool, build_agents, build_endpoints, build_limits, build_tools
+from agentflow.workflow.check import WorkflowError, check_workflow, folder_of
+from agentflow.workflow.inputs import read_inputs
+from agentflow.workflow.templates import render
+from agentflow_protocols.chat import Json
+from agentflow_protocols.trace import Event, ToolFinished
+from agentflow_protocols.workflow import InputSection, LimitsSection, Parsed, Workflow
+
+__all__ = ["LoadedWorkflow", "load"]
+
+_TURNS = LimitsSection(turns=TURNS)
+
+
+def load(
+    path: str | os.PathLike[str], *, inputs: Mapping[str, Json] | None = None, model: str | None = None
+) -> LoadedWorkflow:
+    """Load the workflow file at `path`: check all of it, run its Python modules, build its agents.
+
+    `model` stands in the place of every endpoint's model. With `inputs`, they are
+    checked too, and what `runtime.run(workflow)` takes when it is given no input.
+    Nothing is sent to any network. Raises `WorkflowError` with all faults of the file,
+    `UserError` for the inputs.
+    """
+    parsed = check_workflow(path, model=model)
+    if parsed.workflow is None:
+        raise WorkflowError(parsed.problems)
+    workflow = parsed.workflow
+    tools = build_tools(workflow, parsed)
+    if parsed.problems:
+        raise WorkflowError(parsed.problems)
+    loaded = LoadedWorkflow(Path(path), workflow, parsed, build_endpoints(workflow, parsed, model), tools)
+    if inputs is not None:
+        loaded.given = loaded.read_inputs(inputs)
+    return loaded
+
+
+@dataclass(slots=True)
+class LoadedWorkflow:
+    """A workflow that can be run: `await runtime.run(workflow, {"question": …})`."""
+
+    path: Path
+    workflow: Workflow
+    parsed: Parsed
+    endpoints: dict[str, Endpoint]
+    tools: dict[str, AnyTool]
+    given: dict[str, Json] | None = None
+
+    @property
+    def name(self) -> str:
+        """The workflow's name; its file's where it has none."""
+        return self.workflow.name or self.path.stem
+
+    @property
+    def limits(self) -> Limits | None:
+        """The limits of a whole run: the workflow's, and those of the agent that it runs."""
+        return build_limits(
+            self.workflow.limits, self.workflow.agents[self.workflow.agent.use].limits, _TURNS
+        )
+
+    @property
+    def inputs(self) -> Mapping[str, InputSection]:
+        """The declared inputs."""
+        return self.workflow.inputs
+
+    def read_inputs(self, given: Mapping[str, Json]) -> dict[str, Json]:
+        """Return the value of every input. Raises `UserError` that names all faults."""
+        return read_inputs(self.workflow.inputs, given, folder_of(self.parsed))
+
+    def agent(self, inputs: Mapping[str, Json]) -> Agent[object, Json]:
+        """Return the agent that a run with these inputs runs."""
+        build = build_agents(self.workflow, self.parsed, self.endpoints, self.tools, inputs)
+        return build(self.workflow.agent.use)
+
+    async def __run__(self, context: Context[object], input: Mapping[str, Json] | None) -> Json:
+        """Run the agent with the inputs and return its output, or the rendered `output`."""
+        inputs = self.read_inputs(input if input is not None else self.given or {})
+        agent = self.agent(inputs)
+        text = render(self.workflow.agent.input, {"inputs": inputs}, "agent.input")
+        text = text if isinstance(text, str) else json.dumps(text, ensure_ascii=False)
+        if self.workflow.output is None:
+            return await agent.__run__(context, text)
+        began = context.clock.time()
+        async with _tally(context) as tally:
+            output = await agent.__run__(context, text)
+            await tally.caught_up()
+        run: dict[str, object] = {
+            "id": context.run_id,
+            "seconds": context.clock.time() - began,
+            "calls": tally.calls,
+            "calls_s": tally.seconds,
+            "cost": context.budget.cost,
+            "tokens": context.budget.usage.total_tokens,
+        }
+        return render(
+            cast("Json", self.workflow.output), {"inputs": inputs, "output": output, "run": run}, "output"
+        )
+
+
+@dataclass(slots=True)
+class _Tally:
+    """Counts the tool calls of a run from its events."""
+
+    context: Context[object]
+    stream: EventStream
+    seen: int
+    calls: int = 0
+    seconds: float = 0.0
+    task: asyncio.Task[None] | None = field(default=None)
+
+    def take(self, event: Event) -> None:
+        self.seen = event.seq
+        inside = event.run == self.context.run_id or event.run.startswith(f"{self.context.run_id}/")
+        if isinstance(event, ToolFinished) and inside:
+            self.calls += 1
+            self.seconds += event.seconds
+
+    async def follow(self) -> None:
+        async for event in self.stream:
+            self.take(event)
+
+    async def caught_up(self) -> None:
+        """Stop following, and count what has been told and not yet read."""
+        if self.task is not None:
+            self.task.cancel()
+            await asyncio.wait([self.task])
+        while self.seen < self.context.state.feed.seq:
+            self.take(await anext(self.stream))
+
+
+@asynccontextmanager
+async def _tally(context: Context[object]) -> AsyncIterator[_Tally]:
+    feed = context.state.feed
+    tally = _Tally(context, feed.attach(feed.seq), feed.seq)
+    tally.task = asyncio.create_task(tally.follow(), name=f"{context.run_id}/tally")
+    try:
+        yield tally
+    finally:
+        tally.task.cancel()
+        await asyncio.wait([tally.task])
+        feed.leave(tally.stream)

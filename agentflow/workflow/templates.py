@@ -1,0 +1,162 @@
+"""Templates of a workflow: Jinja2 in a sandbox, names checked before anything runs.
+
+`a.items` means the key before the method; a value that is one whole `{{ … }}`
+keeps its type; what a template gives is never rendered again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import cache
+from typing import TYPE_CHECKING, cast
+
+from agentflow.errors import UserError
+from agentflow_protocols.chat import Json
+from agentflow_protocols.duration import format_seconds
+from agentflow_protocols.workflow import did_you_mean, one_of
+
+if TYPE_CHECKING:
+    from jinja2 import nodes
+    from jinja2.sandbox import SandboxedEnvironment
+
+__all__ = ["Fault", "Names", "argument_names", "render", "template_faults"]
+
+Names = Mapping[str, "frozenset[str] | None"]
+"""The names that a template may use; for a mapping with known keys, these keys."""
+
+Fault = tuple[str, "str | None"]
+"""What is wrong with a template, and the text in it that it is about."""
+
+
+def render(value: Json, names: Mapping[str, object], where: str) -> Json:
+    """Return `value` with every template in it, at any depth, rendered with `names`.
+
+    Raises `UserError` that says where, when a template can't be rendered.
+    """
+    if isinstance(value, str):
+        return _render_text(value, names, where)
+    if isinstance(value, Mapping):
+        return {key: render(child, names, f"{where}.{key}") for key, child in value.items()}
+    if isinstance(value, list | tuple):
+        return [render(child, names, f"{where}[{i}]") for i, child in enumerate(value)]
+    return value
+
+
+def template_faults(text: str, names: Names) -> Iterator[Fault]:
+    """Yield what is wrong with the template `text`, whose names are `names`."""
+    if not _is_template(text):
+        return
+    from jinja2 import TemplateError, TemplateSyntaxError, meta
+
+    environment = _environment()
+    try:
+        tree = environment.parse(text)
+        environment.compile(text)
+    except TemplateSyntaxError as error:
+        line = f" (line {error.lineno} of it)" if "\n" in text.strip() else ""
+        yield f"bad template: {' '.join(str(error.message).split())}{line}", None
+        return
+    except (TemplateError, RecursionError, ValueError, OverflowError) as error:
+        yield f"bad template: {' '.join(str(error).split())[:200] or type(error).__name__}", None
+        return
+    used = meta.find_undeclared_variables(tree)
+    for name in sorted(used - names.keys() - environment.globals.keys()):
+        yield (
+            f"unknown name `{name}` in a template; allowed: {one_of(names)}{did_you_mean(name, names)}",
+            name,
+        )
+    for root, key in _keys(tree):
+        known = names.get(root)
+        if root in used and known is not None and key not in known:
+            near = did_you_mean(key, known)
+            found = f"unknown name `{root}.{key}` in a template; allowed: {one_of(known)}{near}"
+            yield found, f"{root}.{key}"
+
+
+def argument_names(value: Json) -> list[str]:
+    """Return the `x` of every `arguments.x` in the templates of `value`, in their order."""
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    if isinstance(value, list | tuple):
+        return list(dict.fromkeys(name for child in value for name in argument_names(child)))
+    if not isinstance(value, str) or not _is_template(value):
+        return []
+    return list(dict.fromkeys(key for root, key in _keys(_environment().parse(value)) if root == "arguments"))
+
+
+def _is_template(text: str) -> bool:
+    return "{{" in text or "{%" in text or "{#" in text
+
+
+def _keys(tree: nodes.Template) -> Iterator[tuple[str, str]]:
+    from jinja2 import nodes
+
+    found: list[tuple[int, str, str]] = []
+    for dotted in tree.find_all(nodes.Getattr):
+        if isinstance(dotted.node, nodes.Name):
+            found.append((dotted.lineno, dotted.node.name, dotted.attr))
+    for item in tree.find_all(nodes.Getitem):
+        if isinstance(item.node, nodes.Name) and isinstance(item.arg, nodes.Const):
+            found.append((item.lineno, item.node.name, str(item.arg.value)))
+    found.sort()
+    for _, root, key in dict.fromkeys(found):
+        yield root, key
+
+
+def _render_text(text: str, names: Mapping[str, object], where: str) -> Json:
+    if not _is_template(text):
+        return text
+    from jinja2 import StrictUndefined, TemplateError
+
+    try:
+        expression = _whole(text)
+        if expression is None:
+            return _environment().from_string(text).render(names)
+        value = _environment().compile_expression(expression, undefined_to_none=False)(**names)
+        if isinstance(value, StrictUndefined):
+            str(value)  # raises, naming what is undefined
+        return _jsonable(value, where)
+    except TemplateError as error:
+        raise UserError(f"{where}: the template fails: {' '.join(str(error).split())[:300]}") from None
+    except (ArithmeticError, TypeError, ValueError, LookupError, AttributeError) as error:
+        raise UserError(f"{where}: the template fails: {type(error).__name__}: {error}") from None
+
+
+def _whole(text: str) -> str | None:
+    """Return the expression when `text` is one whole `{{ … }}`."""
+    stripped = text.strip()
+    if not (stripped.startswith("{{") and stripped.endswith("}}")):
+        return None
+    from jinja2 import nodes
+
+    body = _environment().parse(stripped).body
+    if len(body) != 1 or not isinstance(body[0], nodes.Output) or len(body[0].nodes) != 1:
+        return None
+    return None if isinstance(body[0].nodes[0], nodes.TemplateData) else stripped[2:-2].strip("-+ \n\t")
+
+
+def _jsonable(value: object, where: str) -> Json:
+    from pydantic_core import PydanticSerializationError, to_jsonable_python
+
+    try:
+        return cast("Json", to_jsonable_python(value))
+    except PydanticSerializationError:
+        raise UserError(
+            f"{where}: the template gives a {type(value).__name__}, which has no JSON form"
+        ) from None
+
+
+@cache
+def _environment() -> SandboxedEnvironment:
+    from jinja2 import StrictUndefined
+    from jinja2.sandbox import SandboxedEnvironment
+
+    class KeysFirst(SandboxedEnvironment):
+        def getattr(self, obj: object, attribute: str) -> object:
+            if isinstance(obj, Mapping) and attribute in obj:
+                return obj[attribute]
+            return super().getattr(obj, attribute)
+
+    environment = KeysFirst(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["duration"] = format_seconds
+    return environment

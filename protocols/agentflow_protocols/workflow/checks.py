@@ -1,0 +1,185 @@
+"""What needs a look at more than one section. Works on plain values, so that one
+section's mistakes never hide another's.
+"""
+
+from __future__ import annotations
+
+import graphlib
+from collections.abc import Callable, Iterator, Mapping
+
+from pydantic import JsonValue
+
+from agentflow_protocols.workflow.document import Path, walk
+from agentflow_protocols.workflow.problem import Problem, did_you_mean, one_of
+from agentflow_protocols.workflow.secret import looks_secret, names_secret
+
+__all__ = ["FREE_SCHEMES", "LATER_SECTIONS", "Report", "check", "items"]
+
+FREE_SCHEMES = ("builtin", "local", "scripted")
+LATER_SECTIONS = ("plan", "team", "dual", "tournament", "review", "batch", "bench")
+
+Report = Callable[..., Problem]
+"""`report(path, message, *, key=False, find=None)` makes a problem with its position."""
+
+
+def items(value: JsonValue) -> Mapping[str, JsonValue]:
+    """Return `value` when it is a mapping, else an empty one."""
+    return value if isinstance(value, dict) else {}
+
+
+def check(file: Mapping[str, JsonValue], report: Report) -> Iterator[Problem]:
+    """Yield what is wrong across the sections of `file`, includes already merged."""
+    yield from _sections(file, report)
+    yield from _references(file, report)
+    yield from _models(file, report)
+    yield from _money(file, report)
+    yield from _tool_names(file, report)
+    yield from _secrets(file, report)
+
+
+def _sections(file: Mapping[str, JsonValue], report: Report) -> Iterator[Problem]:
+    for name in LATER_SECTIONS:
+        if name in file:
+            yield report([name], f"`{name}:` is not in this version; allowed: `agent:`", key=True)
+    runnable = [name for name in ("agent", *LATER_SECTIONS) if name in file]
+    if len(runnable) > 1:
+        last = max(runnable, key=list(file).index)
+        yield report([last], f"a file has one runnable section; found {' and '.join(runnable)}", key=True)
+    elif not runnable:
+        yield report([], "nothing to run: write `agent: NAME` with one of the agents")
+    if isinstance(agent := file.get("agent"), str) and "input" not in items(file.get("inputs")):
+        yield report(
+            ["agent"],
+            f"`agent: {agent[:60]}` takes the input named `input`, which is not declared; "
+            "declare it under inputs, or write {use: NAME, input: TEMPLATE}",
+        )
+
+
+def _references(file: Mapping[str, JsonValue], report: Report) -> Iterator[Problem]:
+    for kind, section, field, single in (
+        ("endpoint", "agents", "endpoint", True),
+        ("endpoint", "endpoints", "fallback", False),
+        ("tool", "agents", "tools", False),
+        ("agent", "agents", "agents", False),
+        ("agent", "agents", "handoffs", False),
+    ):
+        for owner, body in items(file.get(section)).items():
+            value = items(body).get(field)
+            names = (
+                {(): value}
+                if single
+                else {(i,): v for i, v in enumerate(value if isinstance(value, list) else [])}
+            )
+            for index, name in names.items():
+                path = (section, owner, field, *index)
+                if isinstance(name, str):
+                    yield from _known(kind, name, items(file.get(f"{kind}s")), path, report)
+                    if section == f"{kind}s" and name == owner and field != "handoffs":
+                        yield report(path, f"`{name}` stands in its own `{field}`")
+    for section, field in (("agents", "agents"), ("endpoints", "fallback")):
+        yield from _cycles(section, field, items(file.get(section)), report)
+    agent = file.get("agent")
+    use = agent if isinstance(agent, str) else items(agent).get("use")
+    if isinstance(use, str):
+        place = ["agent"] if isinstance(agent, str) else ["agent", "use"]
+        yield from _known("agent", use, items(file.get("agents")), place, report)
+
+
+def _known(
+    kind: str, name: str, names: Mapping[str, JsonValue], path: Path, report: Report
+) -> Iterator[Problem]:
+    if name not in names:
+        near = did_you_mean(name, names)
+        yield report(path, f"unknown {kind} `{name[:60]}`; allowed: {one_of(names)}{near}")
+
+
+def _cycles(section: str, field: str, bodies: Mapping[str, JsonValue], report: Report) -> Iterator[Problem]:
+    graph: dict[str, list[str]] = {}
+    for name, body in bodies.items():
+        value = items(body).get(field)
+        used = value if isinstance(value, list) else []
+        graph[name] = [n for n in used if isinstance(n, str) and n in bodies and n != name]
+    try:
+        graphlib.TopologicalSorter(graph).prepare()
+    except graphlib.CycleError as error:
+        loop = list(reversed(error.args[1]))
+        yield report([section, loop[0], field], f"a cycle in `{field}`: {' -> '.join(loop)}", key=True)
+
+
+def _models(file: Mapping[str, JsonValue], report: Report) -> Iterator[Problem]:
+    """Which schemes there are is the runtime's to know; here, that a model can be found at all."""
+    for name, body in items(file.get("endpoints")).items():
+        endpoint = items(body)
+        model, path = endpoint.get("model"), ["endpoints", name, "model"]
+        if not isinstance(model, str) or not model:
+            continue
+        scheme, colon, rest = model.partition(":")
+        if colon and not rest.strip():
+            yield report(path, f"`{scheme[:40]}:` needs a name after it")
+        elif colon and scheme in FREE_SCHEMES and "base_url" in endpoint:
+            yield report([*path[:2], "base_url"], f"a `{scheme}:` model has no base_url", key=True)
+        elif not colon and "base_url" not in endpoint:
+            yield report(
+                path, f'"{model[:60]}" names no provider; write `openai:{model[:60]}`, or add base_url'
+            )
+
+
+def _money(file: Mapping[str, JsonValue], report: Report) -> Iterator[Problem]:
+    endpoints, agents = items(file.get("endpoints")), items(file.get("agents"))
+    limits: list[tuple[Path, JsonValue, list[str]]] = [
+        (("limits", "money"), file.get("limits"), list(agents))
+    ]
+    limits += [
+        (("agents", name, "limits", "money"), items(body).get("limits"), [name])
+        for name, body in agents.items()
+    ]
+    for path, limit, limited in limits:
+        if items(limit).get("money") is None:
+            continue
+        wanted = [name for agent in limited if isinstance(name := items(agents[agent]).get("endpoint"), str)]
+        seen: set[str] = set()
+        while wanted:
+            name = wanted.pop()
+            endpoint = items(endpoints.get(name))
+            if name in seen or not endpoint:
+                continue
+            seen.add(name)
+            fallback = endpoint.get("fallback")
+            wanted += [n for n in fallback if isinstance(n, str)] if isinstance(fallback, list) else []
+        for name in sorted(seen):
+            endpoint = items(endpoints[name])
+            free = str(endpoint.get("model", "")).partition(":")[0] in FREE_SCHEMES
+            if not free and not items(endpoint.get("price")):
+                yield report(
+                    path,
+                    f"a money limit needs the price of endpoint `{name}`; "
+                    "add `price: {input: …, output: …}` (USD per million tokens) to it",
+                )
+
+
+def _tool_names(file: Mapping[str, JsonValue], report: Report) -> Iterator[Problem]:
+    for name, body in items(file.get("agents")).items():
+        taken: dict[str, str] = {}
+        for field in ("tools", "agents"):
+            value = items(body).get(field)
+            for index, used in enumerate(value if isinstance(value, list) else []):
+                if isinstance(used, str):
+                    if used in taken:
+                        yield report(
+                            ["agents", name, field, index], f"`{used}` is already in `{taken[used]}`"
+                        )
+                    taken.setdefault(used, field)
+
+
+def _secrets(file: Mapping[str, JsonValue], report: Report) -> Iterator[Problem]:
+    for path, value in walk(dict(file)):
+        if not isinstance(value, str) or not path:
+            continue
+        header = "headers" in path and names_secret(str(path[-1])) and "{{" not in value
+        if header or looks_secret(value):
+            hint = (
+                "write headers_env"
+                if "headers" in path
+                else "put it into the environment and name the variable"
+            )
+            yield report(path, f"`{path[-1]}` looks like a key, and keys never stand in a file; {hint}")

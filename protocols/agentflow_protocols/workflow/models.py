@@ -1,0 +1,323 @@
+"""The workflow file, schema version 1, as pydantic models: one model a section.
+
+Every model refuses unknown keys and converts nothing silently. What needs a look
+at more than one section (names that must exist, prices, secrets) is in `checks`.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    StringConstraints,
+    model_validator,
+)
+
+from agentflow_protocols.duration import parse_duration
+from agentflow_protocols.errors import RemoteProtocolError
+
+__all__ = [
+    "AgentSection",
+    "AgentUse",
+    "Duration",
+    "EndpointSection",
+    "HttpTool",
+    "InputSection",
+    "LimitsSection",
+    "McpTool",
+    "Name",
+    "OutputSection",
+    "PriceSection",
+    "SettingsSection",
+    "Shared",
+    "TimeoutsSection",
+    "ToolSection",
+    "Workflow",
+]
+
+NAME = r"^[a-z][a-z0-9_]*$"
+_FUNCTION = r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*:[A-Za-z_][A-Za-z0-9_]*$"
+_ENV = r"^[A-Za-z_][A-Za-z0-9_]*$"
+_BASE_URL = r"^https?://[^\s/?#@{}]+[^\s?#{}]*$"
+_TOOL_URL = r"^https?://[^\s/{}?#@]+([/?].*)?$"
+PATTERNS = {
+    NAME: "a name of lower-case letters, digits and _, beginning with a letter",
+    _FUNCTION: "module:function",
+    _ENV: "the name of an environment variable",
+    _BASE_URL: "an http:// or https:// address without user, query and template",
+    _TOOL_URL: "an http:// or https:// address whose host is written out",
+}
+
+
+def _seconds(value: object) -> object:
+    try:
+        seconds = parse_duration(value) if isinstance(value, str) else 0.0
+    except RemoteProtocolError:
+        seconds = 0.0
+    if not 0 < seconds < float("inf"):
+        number = isinstance(value, int | float | str) and re.fullmatch(r"\d+(\.\d+)?", str(value))
+        hint = f" (did you mean `{value}s`?)" if number else ""
+        raise ValueError(f"allowed is a duration such as 90s, 10m, 1h30m or PT1H30M{hint}")
+    return seconds
+
+
+def _use(value: object) -> object:
+    return {"use": value} if isinstance(value, str) else value
+
+
+def _several(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+Name: TypeAlias = Annotated[str, StringConstraints(pattern=NAME, max_length=64)]
+Env: TypeAlias = Annotated[str, StringConstraints(pattern=_ENV, max_length=200)]
+Duration: TypeAlias = Annotated[float, BeforeValidator(_seconds, json_schema_input_type=str)]
+Positive: TypeAlias = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Amount: TypeAlias = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Count: TypeAlias = Annotated[int, Field(ge=1)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class InputSection(_Section):
+    """An input of the workflow. A `record` is one line of a JSON Lines file, written `PATH:ID`."""
+
+    type: Literal["string", "integer", "number", "boolean", "json", "record"] = "string"
+    default: JsonValue = Field(None, description="Used when the input is not given; makes it optional.")
+    required: bool | None = Field(None, description="Default: true unless there is a default.")
+    description: str = ""
+    format: Literal["jsonl"] | None = Field(None, description="The format of a record's file.")
+
+    @property
+    def has_default(self) -> bool:
+        """Whether `default` was written."""
+        return "default" in self.model_fields_set
+
+    @property
+    def is_required(self) -> bool:
+        """Whether a run must be given this input."""
+        return not self.has_default if self.required is None else self.required
+
+    @model_validator(mode="after")
+    def _default_fits(self) -> InputSection:
+        if self.has_default and self.required:
+            raise ValueError("an input with a default can't be required; leave one of the two out")
+        if self.format is not None and self.type != "record":
+            raise ValueError("`format` belongs to inputs of type record")
+        if self.has_default and self.default is not None and not fits(self.type, self.default):
+            raise ValueError(f"the default is no {self.type}")
+        return self
+
+
+def fits(kind: str, value: JsonValue) -> bool:
+    """Return whether `value` is one of the input type `kind`."""
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    match kind:
+        case "string":
+            return isinstance(value, str)
+        case "integer":
+            return whole
+        case "number":
+            return whole or isinstance(value, float)
+        case "boolean":
+            return isinstance(value, bool)
+        case "record":
+            return isinstance(value, dict | str)
+    return True
+
+
+class SettingsSection(_Section):
+    """How a model shall write; an agent's settings win over its endpoint's."""
+
+    temperature: Amount | None = None
+    top_p: Annotated[float, Field(ge=0, le=1)] | None = None
+    max_tokens: Count | None = None
+    seed: int | None = None
+    stop: list[str] | None = None
+    reasoning: str | None = Field(None, description="The effort of a reasoning model: low, medium, high.")
+    extra: dict[str, JsonValue] | None = Field(None, description="Fields put into the request as they are.")
+
+
+class PriceSection(_Section):
+    """USD per million tokens."""
+
+    input: Amount
+    output: Amount
+    cached: Amount | None = Field(None, description="For cached input tokens; default: the input price.")
+
+
+class TimeoutsSection(_Section):
+    """How long to wait for an endpoint."""
+
+    connect: Duration | None = None
+    first: Duration | None = Field(None, description="Until the reply begins.")
+    idle: Duration | None = Field(None, description="Between two pieces of a reply.")
+    total: Duration | None = None
+
+
+class EndpointSection(_Section):
+    """A model and the limits of the service that runs it. Keys come from the environment only."""
+
+    model: Annotated[str, Field(min_length=1)] = Field(
+        description="openai:NAME, any NAME with base_url, scripted:FILE, builtin:planner, local:NAME."
+    )
+    base_url: Annotated[str, Field(pattern=_BASE_URL)] | None = None
+    api_key_env: Env | None = Field(None, description="The environment variable that holds the key.")
+    requests_per_minute: Positive | None = None
+    tokens_per_minute: Positive | None = None
+    concurrency: Count | None = Field(None, description="Requests in flight at once.")
+    settings: SettingsSection | None = None
+    price: PriceSection | None = None
+    fallback: list[Name] = Field([], description="Endpoints to try, in order, when this one fails.")
+    timeouts: TimeoutsSection | None = None
+    retries: Annotated[int, Field(ge=0, le=100)] | None = None
+
+
+class McpTool(_Section):
+    """A tool of an MCP server. Not in this version."""
+
+    command: list[str] = []
+
+
+class HttpTool(_Section):
+    """One HTTP request. `{{ arguments.x }}` in url, query, headers and body is the model's argument x."""
+
+    url: Annotated[str, Field(pattern=_TOOL_URL)]
+    method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"] = "GET"
+    query: dict[str, JsonValue] = {}
+    headers: dict[str, str] = {}
+    headers_env: dict[str, Env] = Field(
+        {}, description="Header name: the environment variable with its value."
+    )
+    body: JsonValue = Field(None, description="Text is sent as it is, anything else as JSON.")
+    parameters: dict[str, JsonValue] | None = Field(
+        None, description="JSON Schema of the arguments; default: each name used in a template, as text."
+    )
+    max_bytes: Annotated[int, Field(ge=1, le=64 * 1024 * 1024)] = 256 * 1024
+
+
+class ToolSection(_Section):
+    """A tool: a Python function or an HTTP request, and what is different about this use of it."""
+
+    python: Annotated[str, StringConstraints(pattern=_FUNCTION)] | None = Field(
+        None, description="module:function, from a file beside the workflow or an installed package."
+    )
+    http: HttpTool | None = None
+    mcp: McpTool | None = None
+    description: str | None = None
+    timeout: Duration | None = None
+    retries: Annotated[int, Field(ge=0, le=100)] | None = None
+    max_parallel: Count | None = None
+    reply: Literal["auto", "wait", "interrupt", "stream"] | None = None
+    idempotent: bool | None = None
+    needs_approval: bool | None = None
+    estimate: Duration | None = None
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> ToolSection:
+        kinds = [name for name in ("python", "http", "mcp") if getattr(self, name) is not None]
+        if len(kinds) != 1:
+            raise ValueError(f"a tool is exactly one of python, http; found {' and '.join(kinds) or 'none'}")
+        if self.mcp is not None:
+            raise ValueError("`mcp:` tools are not in this version; allowed: python, http")
+        return self
+
+
+class OutputSection(_Section):
+    """What an agent must answer: JSON that follows `schema`, a file's name or the schema itself."""
+
+    schema_: JsonValue = Field(
+        alias="schema", json_schema_extra={"anyOf": [{"type": "string"}, {"type": "object"}]}
+    )
+
+    @model_validator(mode="after")
+    def _file_or_schema(self) -> OutputSection:
+        if not isinstance(self.schema_, str | dict):
+            raise ValueError("`schema` is the name of a JSON Schema file, or the schema itself")
+        return self
+
+
+class LimitsSection(_Section):
+    """Where a run stops: turns of an agent, tokens, USD, time on the run's clock."""
+
+    turns: Count | None = None
+    tokens: Count | None = None
+    money: Positive | None = None
+    time: Duration | None = None
+
+
+class AgentSection(_Section):
+    """A model with its instructions and tools."""
+
+    endpoint: Name
+    instructions: str | None = Field(None, description="A template; `inputs` may be used in it.")
+    instructions_file: str | None = Field(None, description="A file that is used as it is.")
+    description: str = Field("", description="What this agent is for, for agents that use it as a tool.")
+    tools: list[Name] = []
+    agents: list[Name] = Field([], description="Agents that this one may call as tools.")
+    handoffs: list[Name] = Field([], description="Agents that this one may hand the conversation to.")
+    output: OutputSection | None = None
+    settings: SettingsSection | None = None
+    limits: LimitsSection | None = None
+    on_finish: Literal["wait", "cancel", "detach"] | None = Field(
+        None, description="What becomes of calls that still run when the agent has answered."
+    )
+
+    @model_validator(mode="after")
+    def _one_instruction(self) -> AgentSection:
+        if self.instructions is not None and self.instructions_file is not None:
+            raise ValueError("write `instructions` or `instructions_file`, not both")
+        return self
+
+
+class AgentUse(_Section):
+    """The agent that is run, and the template of what it is told."""
+
+    use: Name
+    input: str = Field("{{ inputs.input }}", description="A template; default: the input named `input`.")
+
+
+class Shared(_Section):
+    """A file for `include:`, which holds endpoints, tools and agents."""
+
+    agentflow: Literal[1] = 1
+    endpoints: dict[Name, EndpointSection] = {}
+    tools: dict[Name, ToolSection] = {}
+    agents: dict[Name, AgentSection] = {}
+
+
+class Workflow(_Section):
+    """A workflow file, schema version 1."""
+
+    model_config = ConfigDict(title="agentflow workflow, version 1")
+
+    agentflow: Literal[1] = Field(description="The version of this schema.")
+    name: Name | None = Field(None, description="Default: the file's name.")
+    description: str = ""
+    include: Annotated[list[str], BeforeValidator(_several, json_schema_input_type=str | list[str])] = Field(
+        [], description="Files with further endpoints, tools and agents; they include nothing themselves."
+    )
+    inputs: dict[Name, InputSection] = {}
+    endpoints: dict[Name, EndpointSection] = {}
+    tools: dict[Name, ToolSection] = {}
+    agents: dict[Name, AgentSection] = {}
+    agent: Annotated[AgentUse, BeforeValidator(_use, json_schema_input_type=str | AgentUse)] = Field(
+        description="The agent to run: its name, or {use: NAME, input: TEMPLATE}."
+    )
+    output: JsonValue = Field(
+        None, description="Templates; `inputs`, `output` and `run` may be used in them."
+    )
+    limits: LimitsSection | None = None
+
+
+def valid_name(text: str) -> bool:
+    """Return whether `text` may name an agent, tool, endpoint or input."""
+    return len(text) <= 64 and re.fullmatch(NAME, text) is not None
