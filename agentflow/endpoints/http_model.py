@@ -101,11 +101,11 @@ class HttpReplyStream:
         "_headers",
         "_model",
         "_parser",
-        "_ready",
         "_reply",
         "_response",
         "_transport",
         "head",
+        "ready",
     )
 
     def __init__(self, model: HttpModel, transport: Transport, headers: dict[str, str], body: bytes) -> None:
@@ -114,7 +114,8 @@ class HttpReplyStream:
         self._headers = headers
         self._body = body
         self._parser = ReplyParser()
-        self._ready: deque[Delta] = deque()
+        self.ready: deque[Delta] = deque()
+        """Deltas that have come, and may be taken without waiting."""
         self._response: Response | None = None
         self._reply: Reply | None = None
         self.head: Head | None = None
@@ -128,7 +129,7 @@ class HttpReplyStream:
 
         Raises `EndpointError`: refused, not reached, malformed, or cut before its end.
         """
-        ready = self._ready
+        ready = self.ready
         while not ready:
             if self._reply is not None:
                 raise StopAsyncIteration
@@ -178,7 +179,7 @@ class HttpReplyStream:
             raise classify(self._model.name, 200, error.error) from None
         except RemoteProtocolError as error:
             raise BadResponse(f"{self._model.name}: {error}", status=200) from None
-        self._ready.extend(reply_deltas(self._reply))
+        self.ready.extend(reply_deltas(self._reply))
 
     async def _end(self) -> None:
         assert self._response is not None

@@ -24,7 +24,8 @@ class Head:
 class ReplyStream(Protocol):
     """A reply as it comes: an async iterator of `Delta`. It begins when it is first asked.
 
-    A stream over HTTP also has `head: Head | None`, for schedulers that learn from it.
+    A stream may also have `head: Head | None`, the response's, for schedulers that learn
+    from it, and `ready: deque[Delta]`, from which deltas are taken without waiting.
     """
 
     def __aiter__(self) -> ReplyStream:

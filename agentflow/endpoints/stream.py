@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from types import TracebackType
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
     from agentflow.endpoints.scheduler import Permit, Scheduler
 
 __all__ = ["EndpointStream", "OnRetry"]
+
+_NONE_READY: deque[Delta] = deque(maxlen=0)
 
 OnRetry: TypeAlias = Callable[[int, float, EndpointError], None]
 """Told `(attempt, wait_s, error)` when attempt number `attempt` failed and another will follow."""
@@ -72,6 +75,7 @@ class EndpointStream:
         self._began = 0.0
         self._queued = 0.0
         self._deltas: list[Delta] = []
+        self._ready: deque[Delta] = _NONE_READY
         self._reply: Reply | None = None
         self._closed = False
         self.attempts = 0
@@ -101,6 +105,10 @@ class EndpointStream:
         Raises `EndpointError` once nothing more can be tried. When deltas were given
         before, it says so, and they are kept in `partial`.
         """
+        if self._ready:
+            delta = self._ready.popleft()
+            self._deltas.append(delta)
+            return delta
         if not self._deltas:
             if self._reply is not None or self._closed:
                 raise StopAsyncIteration
@@ -149,6 +157,7 @@ class EndpointStream:
         if self._closed:
             return
         self._closed = True
+        self._ready = _NONE_READY
         if self._permit is not None:
             if self._deltas and self._reply is None:
                 self._reply = self.partial
@@ -208,6 +217,7 @@ class EndpointStream:
             if head is not None:
                 scheduler.observe(head.status, head.headers)
         self.first_token_s = self._clock.time() - self._sent_at
+        self._ready = getattr(stream, "ready", _NONE_READY)
         return delta
 
     async def _read(self, stream: ReplyStream) -> Delta:

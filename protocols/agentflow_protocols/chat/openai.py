@@ -10,6 +10,8 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 
+from pydantic_core import PydanticSerializationError, to_json
+
 from agentflow_protocols.chat.capabilities import Capabilities
 from agentflow_protocols.chat.messages import (
     ChatRequest,
@@ -32,7 +34,12 @@ def encode_request(
 ) -> bytes:
     """Return the JSON body of `request` as bytes. See `request_body`."""
     body = request_body(request, model, stream=stream, capabilities=capabilities)
-    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+    try:
+        return to_json(body, fallback=dict)
+    except PydanticSerializationError:  # a lone surrogate in a text
+        return json.dumps(body, ensure_ascii=False, separators=(",", ":"), default=dict).encode(
+            "utf-8", "replace"
+        )
 
 
 def request_body(

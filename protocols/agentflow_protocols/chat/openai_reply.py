@@ -9,8 +9,11 @@ none, an error object in a stream that began with status 200, a missing `[DONE]`
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+
+from pydantic_core import from_json
 
 from agentflow_protocols.chat.messages import (
     CallReady,
@@ -59,6 +62,9 @@ class ErrorReply(RemoteProtocolError):
         self.error = error
 
 
+_CONTENT = re.compile(r'"content": ?"([^"\\]+)"')
+
+
 class _Call:
     """A call that is being received."""
 
@@ -87,6 +93,8 @@ class ReplyParser:
     """
 
     __slots__ = (
+        "_after",
+        "_before",
         "_calls",
         "_events",
         "_finish",
@@ -113,6 +121,8 @@ class ReplyParser:
         self._model = ""
         self._usage: Mapping[str, object] | None = None
         self._events = 0
+        self._before: str | None = None
+        self._after = ""
         self.started = False
         """Whether any part of a reply has come."""
         self.done = False
@@ -179,14 +189,21 @@ class ReplyParser:
         if self.done:
             return
         self._events += 1
+        before = self._before
+        if before is not None and data.startswith(before) and data.endswith(self._after):
+            text = data[len(before) : len(data) - len(self._after)]
+            if '"' not in text and "\\" not in text and len(data) > len(before) + len(self._after):
+                self._text.append(text)
+                out.append(TextPiece(text))
+                return
         if data == "[DONE]":
             self.done = True
             if self.started and self._finish is None:
                 self._close("stop", out)
             return
         try:
-            chunk = json.loads(data)
-        except (ValueError, RecursionError):
+            chunk = from_json(data)
+        except ValueError:
             raise RemoteProtocolError(f"event {self._events} of the stream is no JSON") from None
         if not isinstance(chunk, dict):
             raise RemoteProtocolError(f"event {self._events} of the stream is no JSON object")
@@ -194,7 +211,10 @@ class ReplyParser:
             raise ErrorReply(_server_error(chunk))
         choices = chunk.get("choices")
         if choices:
+            known = len(out)
             self._choice(choices, out)
+            if before is None and self._finish is None and not self._calls and len(out) == known + 1:
+                self._learn(data, out[known])
         usage = chunk.get("usage")
         if usage is None and "x_groq" in chunk:
             usage = (chunk["x_groq"] or {}).get("usage")
@@ -202,6 +222,18 @@ class ReplyParser:
             self._usage = usage
         if not self._model and isinstance(chunk.get("model"), str):
             self._model = chunk["model"]
+
+    def _learn(self, data: str, delta: Delta) -> None:
+        """Note what stands round the text in `data`, when text is all that it says.
+
+        A server writes the same round each piece of text of a reply; where that is so,
+        and the piece has no quote and no escape, the JSON need not be parsed again.
+        """
+        if type(delta) is TextPiece and data.count('"content"') == 1 and '"usage":{' not in data:
+            found = _CONTENT.search(data)
+            if found is not None and found[1] == delta.text:
+                self._before = data[: found.start(1)]
+                self._after = data[found.end(1) :]
 
     def _choice(self, choices: object, out: list[Delta]) -> None:
         choice = choices[0] if isinstance(choices, list) else None
@@ -325,8 +357,8 @@ def parse_reply(body: bytes) -> Reply:
     Raises `ErrorReply` for an error object, `RemoteProtocolError` for what is no reply.
     """
     try:
-        data = json.loads(body)
-    except (ValueError, RecursionError):
+        data = from_json(body)
+    except ValueError:
         raise RemoteProtocolError("the reply is no JSON") from None
     if not isinstance(data, dict):
         raise RemoteProtocolError("the reply is no JSON object")
@@ -363,8 +395,8 @@ def reply_deltas(reply: Reply) -> list[Delta]:
 def parse_error(body: bytes) -> ServerError:
     """Return what an error body says, whatever its form."""
     try:
-        data = json.loads(body)
-    except (ValueError, RecursionError):
+        data = from_json(body)
+    except ValueError:
         text = body[:2000].decode("utf-8", "replace").strip()
         return ServerError() if text[:1] == "<" else ServerError(message=text)
     return _server_error(data)
