@@ -216,8 +216,8 @@ class ReplyParser:
             if before is None and self._finish is None and not self._calls and len(out) == known + 1:
                 self._learn(data, out[known])
         usage = chunk.get("usage")
-        if usage is None and "x_groq" in chunk:
-            usage = (chunk["x_groq"] or {}).get("usage")
+        if usage is None and isinstance(chunk.get("x_groq"), dict):
+            usage = chunk["x_groq"].get("usage")
         if isinstance(usage, dict):
             self._usage = usage
         if not self._model and isinstance(chunk.get("model"), str):
