@@ -11,8 +11,12 @@ import typer
 import typer.core
 import typer.main
 
+from agentflow._cli.chat import chat
 from agentflow._cli.check import check
+from agentflow._cli.models import models
+from agentflow._cli.new import new
 from agentflow._cli.run import run
+from agentflow._cli.runs import runs
 from agentflow._cli.say import print_data
 from agentflow._cli.schema import schema
 
@@ -82,7 +86,11 @@ def make_app() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(_root)
+    app.command()(chat)
     app.command()(check)
+    app.add_typer(models)
+    app.command()(new)
     app.command()(run)
+    app.add_typer(runs)
     app.command()(schema)
     return app

@@ -24,6 +24,8 @@ class Keyboard:
         self._loop = asyncio.get_running_loop()
         self._external: AbstractContextManager[None] | None = None
         self._closed = False
+        self._ended = False
+        self._back: list[str] = []
 
     def __enter__(self) -> Keyboard:
         self._external = current_clock().external()
@@ -42,16 +44,23 @@ class Keyboard:
         return self
 
     async def __anext__(self) -> str:
-        line = await self._lines.get()
+        if self._back:
+            return self._back.pop()
+        line = None if self._ended else await self._lines.get()
         if line is None:
+            self._ended = True
             raise StopAsyncIteration
-        return line
+        return line.strip()
+
+    def put_back(self, line: str) -> None:
+        """Let `line` be the next one again."""
+        self._back.append(line)
 
     def _read(self) -> None:
         while not self._closed:
             line = sys.stdin.readline()
             try:
-                self._loop.call_soon_threadsafe(self._lines.put_nowait, line.rstrip("\n") if line else None)
+                self._loop.call_soon_threadsafe(self._lines.put_nowait, line or None)
             except RuntimeError:  # the loop has been closed meanwhile
                 return
             if not line:

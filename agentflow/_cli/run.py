@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from agentflow.workflow import LoadedWorkflow
     from agentflow_protocols.chat import Json as JsonValue
 
-__all__ = ["read_inputs", "run"]
+__all__ = ["given_inputs", "run"]
 
 
 def run(
@@ -76,11 +76,12 @@ def run(
             raise UserError("--resume goes on with the inputs of the run; leave -i out")
         options.resume = resume
         raise typer.Exit(run_workflow(workflow, {}, options))
-    raise typer.Exit(run_workflow(workflow, read_inputs(workflow, inputs), options))
+    given = workflow.read_inputs(given_inputs(workflow, inputs))
+    raise typer.Exit(run_workflow(workflow, given, options))
 
 
-def read_inputs(workflow: LoadedWorkflow, texts: list[str] | None) -> dict[str, JsonValue]:
-    """Return the inputs that `-i name=value` gives. Raises `UserError`."""
+def given_inputs(workflow: LoadedWorkflow, texts: list[str] | None) -> dict[str, JsonValue]:
+    """Return what each `-i name=value` gives, by its input's type. Raises `UserError`."""
     from agentflow.errors import UserError
     from agentflow.workflow import input_from_text
 
@@ -93,4 +94,4 @@ def read_inputs(workflow: LoadedWorkflow, texts: list[str] | None) -> dict[str, 
             raise UserError(f"-i {name}: given twice")
         section = workflow.inputs.get(name)
         given[name] = value if section is None else input_from_text(name, section, value)
-    return workflow.read_inputs(given)
+    return given

@@ -157,8 +157,8 @@ async def _interrupt_by_lines(run: Run[Json]) -> None:
 
     with Keyboard() as keyboard:
         async for line in keyboard:
-            if line.strip():
-                await run.interrupt(line.strip())
+            if line:
+                await run.interrupt(line)
 
 
 def _report(session: _Session, run: Run[Json], output: Json, error: Exception | None) -> int:

@@ -29,7 +29,9 @@ Out = TypeVar("Out")
 def name_of(x: object) -> tuple[str, str]:
     """Return a job's kind and name, for events and the journal."""
     name = getattr(x, "name", None) or getattr(x, "__name__", None) or type(x).__name__
-    kind = "job" if callable(x) and not hasattr(x, "__run__") else type(x).__name__.lower()
+    kind = getattr(x, "kind", None) or (
+        "job" if callable(x) and not hasattr(x, "__run__") else type(x).__name__.lower()
+    )
     return kind, str(name)
 
 

@@ -63,6 +63,11 @@ class LoadedWorkflow:
     given: dict[str, Json] | None = None
 
     @property
+    def kind(self) -> str:
+        """What events and the journal call it."""
+        return "workflow"
+
+    @property
     def name(self) -> str:
         """The workflow's name; its file's where it has none."""
         return self.workflow.name or self.path.stem
@@ -79,9 +84,15 @@ class LoadedWorkflow:
         """The declared inputs."""
         return self.workflow.inputs
 
-    def read_inputs(self, given: Mapping[str, Json]) -> dict[str, Json]:
-        """Return the value of every input. Raises `UserError` that names all faults."""
-        return read_inputs(self.workflow.inputs, given, folder_of(self.parsed))
+    def read_inputs(self, given: Mapping[str, Json], *, partial: bool = False) -> dict[str, Json]:
+        """Return the value of every input; with `partial`, leave out required ones that are not given.
+
+        Raises `UserError` that names all faults.
+        """
+        sections = self.workflow.inputs
+        if partial:
+            sections = {name: s for name, s in sections.items() if name in given or not s.is_required}
+        return read_inputs(sections, given, folder_of(self.parsed))
 
     def agent(self, inputs: Mapping[str, Json]) -> Agent[object, Json]:
         """Return the agent that a run with these inputs runs."""
