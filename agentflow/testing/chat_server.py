@@ -33,7 +33,8 @@ class Fault:
     connection closes without an answer. `silent`: no answer ever. `empty`: status 200
     and no body. `error`: status 200 and an error object. `malformed`: no JSON. `cut`:
     the connection closes in mid-reply. `truncate`: the body ends in mid-reply.
-    `stall`: nothing follows after the first half.
+    `stall`: nothing follows. The last five go wrong after `after` events of the
+    stream; None is half of them.
     """
 
     kind: FaultKind
@@ -41,6 +42,7 @@ class Fault:
     retry_after: float | None = None
     message: str = "a fault of the test server"
     code: str | None = None
+    after: int | None = None
 
 
 @dataclass(slots=True)
@@ -243,12 +245,13 @@ class ChatServer:
         if fault is None:
             connection.stream(timed)
             return
-        half = [timed[i][1] for i in range(max(1, len(timed) // 2))]
+        after = max(1, len(timed) // 2) if fault.after is None else fault.after
+        sent = [part for _, part in timed[:after]]
         if fault.kind == "malformed":
-            half = [b'data: {"choices": [{"del\n\n']
+            sent.append(b'data: {"choices": [{"del\n\n')
         elif fault.kind == "error":
-            half.append(b"data: " + _error_body(fault) + b"\n\n")
-        connection.write(chunk(b"".join(half)))
+            sent.append(b"data: " + _error_body(fault) + b"\n\n")
+        connection.write(chunk(b"".join(sent)))
         if fault.kind == "cut":
             connection.answering = None
             connection.close()
