@@ -42,7 +42,7 @@ def check(
         entry: dict[str, object] = {
             "file": str(file),
             "valid": not problems,
-            "errors": problem_list(problems),
+            "errors": _problem_list(problems),
         }
         if problems:
             status = 2
@@ -101,6 +101,6 @@ async def _ask_one(name: str, endpoint: Endpoint) -> dict[str, object]:
     return {"endpoint": name, "model": endpoint.name, "seconds": seconds, "error": fault, "limits": limits}
 
 
-def problem_list(problems: list[Problem]) -> list[dict[str, object]]:
+def _problem_list(problems: list[Problem]) -> list[dict[str, object]]:
     """Return problems as JSON."""
     return [{"file": p.file, "line": p.line, "column": p.column, "message": p.message} for p in problems]

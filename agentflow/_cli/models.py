@@ -14,7 +14,7 @@ from agentflow._cli.options import Json, NoColor, Quiet
 from agentflow._cli.say import as_json, fancy, note, print_data, table
 from agentflow.errors import UserError
 
-__all__ = ["models"]
+__all__ = ["Store", "list_models", "models", "pull", "remove"]
 
 ModelName: TypeAlias = Annotated[str, typer.Argument(metavar="NAME", help="Such as smollm2-135m.")]
 

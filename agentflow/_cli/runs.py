@@ -16,9 +16,22 @@ if TYPE_CHECKING:
     from agentflow.runtime.schema import Reader
     from agentflow_protocols.chat import Json as JsonValue
 
-__all__ = ["runs"]
+__all__ = [
+    "approve",
+    "cancel",
+    "deny",
+    "export",
+    "fork",
+    "gc",
+    "list_runs",
+    "resume",
+    "runs",
+    "send",
+    "show",
+    "tree",
+]
 
-RunId: TypeAlias = Annotated[str, typer.Argument(metavar="ID", help="A run's id, or how only it begins.")]
+RunId: TypeAlias = Annotated[str, typer.Argument(metavar="ID", help="A run's id, or its beginning.")]
 File: TypeAlias = Annotated[Path, typer.Argument(metavar="FILE", help="The run's workflow file.")]
 Speed: TypeAlias = Annotated[
     float | None, typer.Option("--speed", metavar="N", help="Virtual time, N seconds a wall second.")

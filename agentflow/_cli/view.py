@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from agentflow._cli.say import error_line, note
+from agentflow.workflow.tally import counts
 from agentflow_protocols.trace import (
     ApprovalNeeded,
     Event,
@@ -34,9 +35,8 @@ if TYPE_CHECKING:
     from rich.live import Live as RichLive
     from rich.text import Text
 
-__all__ = ["Board", "Lines", "Live", "View", "seconds_text"]
+__all__ = ["Bar", "Board", "Lines", "Live", "View", "call_label", "seconds_text"]
 
-_BAR = 32
 _SHOWN = 40
 _COLOURS = {"ok": "green", "running": "cyan", "failed": "red", "cancelled": "yellow"}
 
@@ -95,12 +95,12 @@ class Board:
                 self.requests += 1
                 self.tokens += usage.input_tokens + usage.output_tokens
                 self.cost = None if cost is None or self.cost is None else self.cost + cost
-            case ToolCalled(call=call, name=name, arguments=arguments):
+            case ToolCalled(call=call, name=name, arguments=arguments) if counts(name):
                 self.calls[event.run, call] = Bar(call_label(name, arguments), event.time)
             case ToolProgress(call=call, data=data):
                 if (bar := self.calls.get((event.run, call))) is not None:
                     bar.note = error_line(data if isinstance(data, str) else json.dumps(data))[:30]
-            case ToolFinished(call=call, name=name, status=status, seconds=seconds):
+            case ToolFinished(call=call, name=name, status=status, seconds=seconds) if counts(name):
                 bar = self.calls.setdefault((event.run, call), Bar(name, event.time - seconds))
                 bar.end, bar.status, bar.note = event.time, status, ""
                 self.finished += 1
@@ -189,6 +189,8 @@ class Live:
         self._lock = threading.Lock()
         console = Console(stderr=True, highlight=False)
         self._rows = max(6, console.size.height - 8)
+        self._label = max(16, min(_SHOWN, console.size.width // 3))
+        self._bars = max(10, min(60, console.size.width - self._label - 24))
         self._live: RichLive = RichLive(
             console=console, get_renderable=self._render, refresh_per_second=12, vertical_overflow="crop"
         )
@@ -228,13 +230,13 @@ class Live:
     def _bar(self, bar: Bar, board: Board) -> Text:
         from rich.text import Text
 
-        begun = board.begun or 0.0
-        scale = _BAR / max(board.now - begun, 1e-9)
+        begun, room = board.begun or 0.0, self._bars
+        scale = room / max(board.now - begun, 1e-9)
         end = board.now if bar.end is None else bar.end
-        left = min(_BAR - 1, int((bar.start - begun) * scale))
-        width = max(1, min(_BAR - left, round((end - bar.start) * scale)))
+        left = min(room - 1, int((bar.start - begun) * scale))
+        width = max(1, min(room - left, round((end - bar.start) * scale)))
         colour = _COLOURS.get(bar.status, "magenta")
-        text = Text(f"  {bar.label:<{_SHOWN}.{_SHOWN}} ", no_wrap=True, overflow="crop")
-        text.append(" " * left).append("━" * width, colour).append(" " * (_BAR - left - width))
+        text = Text(f"  {bar.label:<{self._label}.{self._label}} ", no_wrap=True, overflow="crop")
+        text.append(" " * left).append("━" * width, colour).append(" " * (room - left - width))
         text.append(f" {seconds_text(end - bar.start)}", "dim")
         return text.append(f" {bar.status if bar.end is not None else bar.note}", colour)

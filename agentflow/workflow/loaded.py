@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
 from agentflow.agent import Agent
 from agentflow.agent.agent import TURNS
 from agentflow.endpoints import Endpoint
-from agentflow.runtime import Context, EventStream, Limits
+from agentflow.runtime import Context, Limits
 from agentflow.workflow.build import AnyTool, build_agents, build_endpoints, build_limits, build_tools
 from agentflow.workflow.check import WorkflowError, check_workflow, folder_of
 from agentflow.workflow.inputs import read_inputs
+from agentflow.workflow.tally import tally_of
 from agentflow.workflow.templates import render
 from agentflow_protocols.chat import Json
-from agentflow_protocols.trace import Event, ToolFinished
 from agentflow_protocols.workflow import InputSection, LimitsSection, Parsed, Workflow
 
 __all__ = ["LoadedWorkflow", "load"]
@@ -108,7 +106,7 @@ class LoadedWorkflow:
         if self.workflow.output is None:
             return await agent.__run__(context, text)
         began = context.clock.time()
-        async with _tally(context) as tally:
+        async with tally_of(context) as tally:
             output = await agent.__run__(context, text)
             await tally.caught_up()
         run: dict[str, object] = {
@@ -122,47 +120,3 @@ class LoadedWorkflow:
         return render(
             cast("Json", self.workflow.output), {"inputs": inputs, "output": output, "run": run}, "output"
         )
-
-
-@dataclass(slots=True)
-class _Tally:
-    """Counts the tool calls of a run from its events."""
-
-    context: Context[object]
-    stream: EventStream
-    seen: int
-    calls: int = 0
-    seconds: float = 0.0
-    task: asyncio.Task[None] | None = field(default=None)
-
-    def take(self, event: Event) -> None:
-        self.seen = event.seq
-        inside = event.run == self.context.run_id or event.run.startswith(f"{self.context.run_id}/")
-        if isinstance(event, ToolFinished) and inside:
-            self.calls += 1
-            self.seconds += event.seconds
-
-    async def follow(self) -> None:
-        async for event in self.stream:
-            self.take(event)
-
-    async def caught_up(self) -> None:
-        """Stop following, and count what has been told and not yet read."""
-        if self.task is not None:
-            self.task.cancel()
-            await asyncio.wait([self.task])
-        while self.seen < self.context.state.feed.seq:
-            self.take(await anext(self.stream))
-
-
-@asynccontextmanager
-async def _tally(context: Context[object]) -> AsyncIterator[_Tally]:
-    feed = context.state.feed
-    tally = _Tally(context, feed.attach(feed.seq), feed.seq)
-    tally.task = asyncio.create_task(tally.follow(), name=f"{context.run_id}/tally")
-    try:
-        yield tally
-    finally:
-        tally.task.cancel()
-        await asyncio.wait([tally.task])
-        feed.leave(tally.stream)

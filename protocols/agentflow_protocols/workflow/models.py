@@ -39,6 +39,7 @@ __all__ = [
     "TimeoutsSection",
     "ToolSection",
     "Workflow",
+    "fits",
 ]
 
 NAME = r"^[a-z][a-z0-9_]*$"
@@ -316,8 +317,3 @@ class Workflow(_Section):
         None, description="Templates; `inputs`, `output` and `run` may be used in them."
     )
     limits: LimitsSection | None = None
-
-
-def valid_name(text: str) -> bool:
-    """Return whether `text` may name an agent, tool, endpoint or input."""
-    return len(text) <= 64 and re.fullmatch(NAME, text) is not None
