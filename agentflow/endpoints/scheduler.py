@@ -144,6 +144,7 @@ class LimitScheduler:
             self.limits = limits
             self._requests = _changed(self._requests, limits.requests_per_minute)
             self._tokens = _changed(self._tokens, limits.tokens_per_minute)
+            self._pump()
 
     async def admit(self, cost: int, priority: int = 0) -> Permit:
         """Wait until a request of about `cost` tokens may go. A higher `priority` goes first."""
