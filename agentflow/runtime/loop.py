@@ -11,6 +11,7 @@ import asyncio
 import contextvars
 import heapq
 import itertools
+import math
 import selectors
 import time
 from collections.abc import Callable, Coroutine
@@ -86,6 +87,8 @@ class ClockLoop(asyncio.SelectorEventLoop):
     def advance(self, seconds: float) -> None:
         """Move virtual time on."""
         self._now += seconds
+        # asyncio fires what is due before now plus this; far on, a nanosecond would round to nothing.
+        self._clock_resolution = max(1e-9, math.ulp(self._now))
 
     def due_wall_timers(self) -> float | None:
         """Run wall timers that are due; return the seconds to the next one."""
