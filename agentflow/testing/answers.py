@@ -34,7 +34,7 @@ def as_reply(answer: Answer) -> ScriptedReply:
             return ScriptedReply(message.text, calls, message.reasoning or "", finish=answer.finish)
         case Mapping():
             return _from_mapping(answer)
-        case _ if all(isinstance(call, ScriptedCall) for call in answer):
+        case Sequence() if all(isinstance(call, ScriptedCall) for call in answer):
             return ScriptedReply(calls=list(answer))
     raise UserError(f"no reply can be made of {type(answer).__name__}")
 
