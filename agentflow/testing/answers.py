@@ -35,7 +35,7 @@ def as_reply(answer: Answer) -> ScriptedReply:
         case Mapping():
             return _from_mapping(answer)
         case Sequence() if all(isinstance(call, ScriptedCall) for call in answer):
-            return ScriptedReply(calls=list(answer))
+            return ScriptedReply(calls=[call for call in answer if isinstance(call, ScriptedCall)])
     raise UserError(f"no reply can be made of {type(answer).__name__}")
 
 

@@ -31,7 +31,7 @@ __all__ = [
     "Usage",
 ]
 
-Json: TypeAlias = "None | bool | int | float | str | Sequence[Json] | Mapping[str, Json]"
+Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
 Role: TypeAlias = Literal["system", "user", "assistant", "tool"]
 
 
@@ -105,10 +105,7 @@ class Message:
         else:
             out["content"] = [_part_json(part) for part in self.content]
         if self.calls:
-            out["calls"] = [
-                {"id": c.id, "name": c.name, "arguments": c.arguments} | ({"extra": c.extra} if c.extra else {})
-                for c in self.calls
-            ]
+            out["calls"] = [_call_json(call) for call in self.calls]
         for name in ("call_id", "reasoning", "refusal", "extra"):
             value = getattr(self, name)
             if value is not None:
@@ -127,6 +124,11 @@ class Message:
         calls = values.pop("calls", ())
         assert isinstance(calls, Sequence)
         return cls(**values, calls=[ToolCall(**call) for call in calls])  # type: ignore[arg-type]
+
+
+def _call_json(call: ToolCall) -> dict[str, Json]:
+    extra: dict[str, Json] = {"extra": call.extra} if call.extra else {}
+    return {"id": call.id, "name": call.name, "arguments": call.arguments, **extra}
 
 
 _PARTS: dict[str, type[Part]] = {"text": TextPart, "image": ImagePart, "file": FilePart}
