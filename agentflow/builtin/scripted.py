@@ -40,7 +40,15 @@ from agentflow_protocols.chat.scan import object_fault
 if TYPE_CHECKING:
     import yaml
 
-__all__ = ["ScriptedCall", "ScriptedModel", "ScriptedReply", "open_model", "pieces", "read_script"]
+__all__ = [
+    "ScriptedCall",
+    "ScriptedModel",
+    "ScriptedReply",
+    "ScriptedStream",
+    "open_model",
+    "pieces",
+    "read_script",
+]
 
 _PIECE = re.compile(r"\s*\S+|\s+")
 

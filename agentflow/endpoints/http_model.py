@@ -28,7 +28,7 @@ from agentflow_protocols.errors import LocalProtocolError, RemoteProtocolError
 if TYPE_CHECKING:
     from httpx2 import AsyncClient
 
-__all__ = ["HttpModel"]
+__all__ = ["HttpModel", "HttpReplyStream"]
 
 # How long the end of a body may stay out after the reply's own end. A connection that is
 # closed for want of it costs the next request a handshake.

@@ -12,7 +12,7 @@ from agentflow.runtime.clock import Clock, current_clock
 if TYPE_CHECKING:
     import httpx2
 
-__all__ = ["Httpx2Transport"]
+__all__ = ["Httpx2Response", "Httpx2Transport"]
 
 
 class Httpx2Transport:

@@ -23,7 +23,15 @@ from typing import Protocol
 from agentflow.runtime.clock import current_clock
 from agentflow_protocols.chat.messages import Usage
 
-__all__ = ["LimitScheduler", "Limits", "Permit", "Scheduler", "Unlimited", "shared_scheduler"]
+__all__ = [
+    "LimitScheduler",
+    "Limits",
+    "Permit",
+    "Scheduler",
+    "SchedulerStats",
+    "Unlimited",
+    "shared_scheduler",
+]
 
 
 @dataclass(slots=True, eq=False)

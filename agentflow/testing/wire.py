@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 
-__all__ = ["Connection"]
+__all__ = ["Connection", "chunk"]
 
 _MAX_HEAD = 64 * 1024
 

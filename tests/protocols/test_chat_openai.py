@@ -62,7 +62,7 @@ def read(*chunks):
 DONE = b"data: [DONE]\n\n"
 
 
-def test_a_request_has_every_part_in_the_wires_words():
+def test_messages_are_written_in_the_wires_words():
     request = ChatRequest(
         [
             Message("system", "Be brief."),
@@ -71,72 +71,45 @@ def test_a_request_has_every_part_in_the_wires_words():
             Message("assistant", calls=[ToolCall("c1", "boil", '{"pot":1}', {"extra_content": {"s": 1}})]),
             Message("tool", "done", call_id="c1"),
             Message("assistant", "Good.", refusal="no", extra={"prefix": True}),
-        ],
+        ]
+    )
+    body = json.loads(encode_request(request, "gpt", capabilities=Capabilities(developer_role=True)))
+    image = {"type": "image_url", "image_url": {"url": "https://x/y.png", "detail": "low"}}
+    data = {"filename": "a.pdf", "file_data": "data:application/pdf;base64,QQ=="}
+    written = {"id": "c1", "type": "function", "function": {"name": "boil", "arguments": '{"pot":1}'}}
+    assert body["messages"] == [
+        {"role": "developer", "content": "Be brief."},
+        {"role": "user", "content": [{"type": "text", "text": "What is it?"}, image]},
+        {
+            "role": "user",
+            "content": [{"type": "file", "file": data}, {"type": "file", "file": {"file_id": "f1"}}],
+        },
+        {"role": "assistant", "content": None, "tool_calls": [{**written, "extra_content": {"s": 1}}]},
+        {"role": "tool", "tool_call_id": "c1", "content": "done"},
+        {"role": "assistant", "content": "Good.", "refusal": "no", "prefix": True},
+    ]
+
+
+def test_tools_settings_and_output_are_written_in_the_wires_words():
+    schema = {"type": "object", "properties": {"a": {"type": "string"}}}
+    request = ChatRequest(
+        [],
         tools=[ToolSpec("boil", "Boil it.", MappingProxyType({"type": "object"}), strict=True)],
         tool_choice="boil",
         settings=Settings(0.5, 0.9, 100, 7, ("X",), "low", {"prompt_cache_key": "k", "seed": 8}),
-        output={"type": "object", "properties": {"a": {"type": "string"}}},
+        output=schema,
         output_name="meal",
     )
-    can = Capabilities(max_tokens_field="max_completion_tokens", developer_role=True)
-    body = json.loads(encode_request(request, "gpt", capabilities=can))
-    assert body == {
+    can = Capabilities(max_tokens_field="max_completion_tokens")
+    boil = {"name": "boil", "description": "Boil it.", "parameters": {"type": "object"}, "strict": True}
+    assert json.loads(encode_request(request, "gpt", capabilities=can)) == {
         "model": "gpt",
+        "messages": [],
         "stream": True,
         "stream_options": {"include_usage": True},
-        "messages": [
-            {"role": "developer", "content": "Be brief."},
-            {
-                "role": "user",
-                "content": [
-                    {"type": "text", "text": "What is it?"},
-                    {"type": "image_url", "image_url": {"url": "https://x/y.png", "detail": "low"}},
-                ],
-            },
-            {
-                "role": "user",
-                "content": [
-                    {
-                        "type": "file",
-                        "file": {"filename": "a.pdf", "file_data": "data:application/pdf;base64,QQ=="},
-                    },
-                    {"type": "file", "file": {"file_id": "f1"}},
-                ],
-            },
-            {
-                "role": "assistant",
-                "content": None,
-                "tool_calls": [
-                    {
-                        "id": "c1",
-                        "type": "function",
-                        "function": {"name": "boil", "arguments": '{"pot":1}'},
-                        "extra_content": {"s": 1},
-                    }
-                ],
-            },
-            {"role": "tool", "tool_call_id": "c1", "content": "done"},
-            {"role": "assistant", "content": "Good.", "refusal": "no", "prefix": True},
-        ],
-        "tools": [
-            {
-                "type": "function",
-                "function": {
-                    "name": "boil",
-                    "description": "Boil it.",
-                    "parameters": {"type": "object"},
-                    "strict": True,
-                },
-            }
-        ],
+        "tools": [{"type": "function", "function": boil}],
         "tool_choice": {"type": "function", "function": {"name": "boil"}},
-        "response_format": {
-            "type": "json_schema",
-            "json_schema": {
-                "name": "meal",
-                "schema": {"type": "object", "properties": {"a": {"type": "string"}}},
-            },
-        },
+        "response_format": {"type": "json_schema", "json_schema": {"name": "meal", "schema": schema}},
         "temperature": 0.5,
         "top_p": 0.9,
         "max_completion_tokens": 100,
