@@ -267,11 +267,12 @@ def _may_start(question: Question, steps: Mapping[int, _Progress], number: int) 
 
 
 def _closing(question: Question, steps: Mapping[int, _Progress]) -> str:
+    """Return the final text. The answer is all that stands in double quotes."""
     lines = ["Rule-based planner, no LLM."]
     for number, step in question.steps.items():
         state = steps[number]
         how = "done" if state.done else f"failed: {state.fault}" if state.fault else "not started"
-        lines.append(f"{number}. {step.text} ({step.duration}): {how}")
+        lines.append(f"{number}. {step.text} ({step.duration}): {how}".replace('"', "'"))
     if all(step.done for step in steps.values()):
         lines.append(f"The shortest time for all of it is {_total(question)}.")
     else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agentflow_bench.foundation import startup
+from agentflow_bench.foundation import asynchow, startup
 from agentflow_bench.measure import Suite
 
 __all__ = ["suite"]
@@ -13,5 +13,5 @@ def suite() -> Suite:
     return Suite(
         "foundation",
         "What everything else stands on.",
-        [startup.IMPORT, startup.HELP],
+        [startup.IMPORT, startup.HELP, asynchow.ASYNCHOW],
     )
