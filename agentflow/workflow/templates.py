@@ -6,6 +6,7 @@ keeps its type; what a template gives is never rendered again.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import TYPE_CHECKING, cast
@@ -54,7 +55,9 @@ def template_faults(text: str, names: Names) -> Iterator[Fault]:
         environment.compile(text)
     except TemplateSyntaxError as error:
         line = f" (line {error.lineno} of it)" if "\n" in text.strip() else ""
-        yield f"bad template: {' '.join(str(error.message).split())}{line}", None
+        filter = re.match(r"No filter named '(\w+)'", str(error.message))
+        near = did_you_mean(filter[1], environment.filters) if filter else ""
+        yield f"bad template: {' '.join(str(error.message).split())}{near}{line}", None
         return
     except (TemplateError, RecursionError, ValueError, OverflowError) as error:
         yield f"bad template: {' '.join(str(error).split())[:200] or type(error).__name__}", None

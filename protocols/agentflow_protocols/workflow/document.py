@@ -140,7 +140,7 @@ def read_document(text: str | bytes, file: str, *, pure: bool = False) -> tuple[
 def _decode(text: str | bytes) -> str:
     data = text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass")
     if len(data) > MAX_BYTES:
-        raise _Refused(f"the file has {len(data):,} bytes, allowed are {MAX_BYTES:,} (1 MiB)", (0, 0))
+        raise _Refused(f"the file has more than {MAX_BYTES:,} bytes (1 MiB)", (0, 0))
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -314,6 +314,8 @@ class _Builder:
         self, parent: Node, value: dict[str, JsonValue], entry: tuple[str, tuple[int, int]], node: Node
     ) -> None:
         key, mark = entry
+        if key == "<<":
+            return  # told already
         if key in value:
             first = parent.keys[key][0] + 1
             self.found.append((mark, f"the key `{key[:60]}` is here twice; the first is in line {first}"))

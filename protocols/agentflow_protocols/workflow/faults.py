@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cache
+from typing import Any
 
 from pydantic import BaseModel, JsonValue, TypeAdapter, ValidationError
 
 from agentflow_protocols.workflow.document import Document, Path
-from agentflow_protocols.workflow.models import PATTERNS
+from agentflow_protocols.workflow.models import PATTERNS, SettingsSection
 from agentflow_protocols.workflow.problem import Problem, did_you_mean, one_of
 from agentflow_protocols.workflow.secret import looks_secret
 
@@ -68,6 +69,8 @@ def _problems(model: type[BaseModel], document: Document, error: ValidationError
         if kind == "extra_forbidden":
             names = _allowed_keys(model, path[:-1])
             hint = _HINTS.get(str(last)) or f"allowed: {one_of(names)}{did_you_mean(str(last), names)}"
+            if last in SettingsSection.model_fields and "settings" in names:
+                hint = f"write `settings: {{{last}: …}}`"
             yield document.problem(path, f"unknown key `{str(last)[:60]}` in {where}; {hint}", key=True)
         elif kind == "missing":
             yield document.problem(path[:-1], f"`{last}` is missing in {where}", key=True)
@@ -80,18 +83,20 @@ def _problems(model: type[BaseModel], document: Document, error: ValidationError
             names = [name.strip("' ") for name in str(context["expected"]).replace(" or ", ", ").split(",")]
             near = did_you_mean(str(fault["input"]), names)
             yield document.problem(path, f"{_dotted(path)} is {found}; allowed: {', '.join(names)}{near}")
+        elif kind == "value_error" and isinstance(fault["input"], dict):
+            yield document.problem(path, f"{_dotted(path)}: {context['error']}")
         else:
             yield document.problem(path, f"{_dotted(path)} is {found}; {_rule(kind, fault['msg'], context)}")
 
 
-def _rule(kind: str, message: str, context: dict[str, object]) -> str:
+def _rule(kind: str, message: str, context: Mapping[str, Any]) -> str:
     if kind == "value_error":
         return str(context["error"])
     if kind == "string_pattern_mismatch":
         return f"allowed is {PATTERNS.get(str(context['pattern']), 'other text')}"
     for bound, words in (("gt", "more than"), ("ge", "at least"), ("le", "at most"), ("lt", "less than")):
         if bound in context:
-            return f"allowed is {words} {context[bound]}"
+            return f"allowed is {words} {context[bound]:g}"
     return f"allowed is {_ALLOWED[kind]}" if kind in _ALLOWED else message[:1].lower() + message[1:]
 
 
