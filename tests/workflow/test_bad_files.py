@@ -89,7 +89,7 @@ UNREADABLE: list[tuple[str, bytes, str]] = [
     (
         "tab",
         b"agentflow: 1\nagents:\n\tcook: 1\n",
-        "\"3:1: not YAML: while scanning for the next token found character '\\\\t' that \"",
+        "3:1: not YAML: while scanning for the next token found character",
     ),
     (
         "bad indentation",
@@ -104,7 +104,7 @@ UNREADABLE: list[tuple[str, bytes, str]] = [
     (
         "open bracket",
         b"agentflow: 1\nagents: {cook: {endpoint: main\n",
-        "\"3:1: not YAML: while parsing a flow mapping expected ',' or '}'\"",
+        "3:1: not YAML: while parsing a flow mapping expected ',' or '}'",
     ),
     (
         "colon in a value",
