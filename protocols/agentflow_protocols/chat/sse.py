@@ -32,6 +32,15 @@ class SseParser:
 
         Raises `RemoteProtocolError` for an event above the size limit.
         """
+        if (
+            not self._size
+            and not self._first
+            and chunk[:6] == b"data: "
+            and chunk.find(b"\n") == len(chunk) - 2
+        ):
+            # One whole event in one chunk, as most servers send a token.
+            if chunk[-2:] == b"\n\n" and b"\r" not in chunk and not self._after_cr:
+                return [chunk[6:-2].decode("utf-8", "replace")]
         if self._after_cr:
             if not chunk:
                 return []
