@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
-SPEED ?= 600
+SPEED ?= 725
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test bench docs dist clean
@@ -12,7 +12,7 @@ help:  ## list the targets
 
 setup: .venv/.dev-stamp  ## make .venv with all that development needs; cheap when nothing changed
 
-demo: .venv/.run-stamp  ## cook leek soup with parallel calls: no key, no network, 29 minutes of work in three seconds
+demo: .venv/.run-stamp  ## cook leek soup with parallel calls: no key, no network, 29 minutes of work in a few seconds
 	$(BIN)/agentflow run examples/kitchen.yaml --no-journal --speed $(SPEED)
 
 test: .venv/.dev-stamp  ## run every check: tests, types, lint, layers, docs

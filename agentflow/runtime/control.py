@@ -19,7 +19,7 @@ from agentflow.errors import AgentflowError, RunError, UserError
 from agentflow.runtime.inbox import Interrupt
 from agentflow.runtime.state import RunState
 
-__all__ = ["ControlServer", "command"]
+__all__ = ["ControlServer", "command", "socket_path"]
 
 COMMANDS = ("cancel", "send", "interrupt", "approve", "deny", "tree")
 _PATH_LIMIT = 100  # bytes that a Unix socket's path may safely have

@@ -19,7 +19,7 @@ from agentflow_protocols.trace import RunFinished, RunStarted
 if TYPE_CHECKING:
     from agentflow.runtime.runtime import Runtime
 
-__all__ = ["execute", "name_of", "recorded_input", "replay"]
+__all__ = ["execute", "name_of", "recorded_input", "replay", "stopped"]
 
 Deps = TypeVar("Deps")
 In = TypeVar("In")

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 
 from agentflow_protocols.chat import Json, ToolSpec
 
-__all__ = ["BUILTINS", "STANDING", "TRANSFER", "clip", "interrupt_block", "placeholder"]
+__all__ = ["BUILTINS", "STANDING", "TRANSFER", "clip", "escape", "interrupt_block", "names", "placeholder"]
 
 _TOKEN = re.compile(r"\[(?=\\*\s*(?:CALL|HEAD|END|INTR|TRAP)\s*\])", re.IGNORECASE)
 

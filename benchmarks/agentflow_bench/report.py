@@ -17,7 +17,7 @@ from agentflow.errors import UserError
 from agentflow_bench.measure import Figure, Suite
 from agentflow_bench.runner import Outcome
 
-__all__ = ["as_json", "as_markdown", "as_table", "compare", "environment", "write_results"]
+__all__ = ["as_json", "as_markdown", "as_table", "command_line", "compare", "environment", "write_results"]
 
 _PACKAGES = ("agentflow-async", "pydantic", "aiohttp", "httpx2", "typer")
 _VERDICT = {True: "kept", False: "MISSED"}
