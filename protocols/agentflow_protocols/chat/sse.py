@@ -35,12 +35,13 @@ class SseParser:
         if (
             not self._size
             and not self._first
+            and not self._after_cr
             and chunk[:6] == b"data: "
+            and chunk[-2:] == b"\n\n"
             and chunk.find(b"\n") == len(chunk) - 2
-        ):
-            # One whole event in one chunk, as most servers send a token.
-            if chunk[-2:] == b"\n\n" and b"\r" not in chunk and not self._after_cr:
-                return [chunk[6:-2].decode("utf-8", "replace")]
+            and b"\r" not in chunk
+        ):  # one whole event in one chunk, as most servers send a token
+            return [chunk[6:-2].decode("utf-8", "replace")]
         if self._after_cr:
             if not chunk:
                 return []
