@@ -33,11 +33,11 @@ def run_command(args: Sequence[str]) -> int:
     except Exception as error:
         if os.environ.get("AGENTFLOW_DEBUG"):
             raise
-        return _fail(error, "--json" in args)
+        return _fail(error, args)
     return status if isinstance(status, int) else 0
 
 
-def _fail(error: Exception, as_data: bool) -> int:
+def _fail(error: Exception, args: Sequence[str]) -> int:
     """Print what went wrong and return the exit status for it."""
     from agentflow._cli.say import as_json, note, print_data, print_error
     from agentflow.errors import AgentflowError, UserError
@@ -54,7 +54,11 @@ def _fail(error: Exception, as_data: bool) -> int:
         return 2
     text = str(usage() if usage is not None else error) or type(error).__name__
     wrong_use = isinstance(error, UserError) or usage is not None
-    if wrong_use and as_data:
+    if not wrong_use and "--json" in args and args[0] == "run":
+        from agentflow._cli.session import failure
+
+        print_data(as_json(failure(error)))
+    if wrong_use and "--json" in args:
         print_data(as_json({"status": "invalid", "errors": _errors(error, text)}))
     for problem in getattr(error, "problems", ()):
         note(str(problem))

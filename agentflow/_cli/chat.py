@@ -37,8 +37,7 @@ def chat(
     from agentflow.workflow import load
 
     workflow = load(file, model=model)
-    for endpoint in workflow.endpoints.values():
-        endpoint.check()
+    workflow.check_endpoints()
     inputs_now = workflow.read_inputs(given_inputs(workflow, inputs), partial=True)
     talk = _Talk(workflow.agent(inputs_now), workflow.limits, quiet)
     run_in(lambda: new_loop("wall"), talk.run(journal))
@@ -90,13 +89,18 @@ class _Talk:
             self.history = list(run.messages)
 
     async def interrupt(self, run: Run[Json], keyboard: Keyboard) -> None:
-        """Interrupt the run with each line that is typed; `/quit` cancels it."""
+        """Interrupt the run with each line that is typed; `/quit` cancels it, `/approve` settles a call."""
         async for line in keyboard:
             if line == "/quit":
                 self.quits = True
                 return await run.cancel("/quit")
             try:
-                await run.interrupt(line, priority="now")
+                command, _, rest = line.partition(" ")
+                if command in ("/approve", "/deny"):
+                    call, _, why = rest.strip().partition(" ")
+                    await (run.approve(call) if command == "/approve" else run.deny(call, why))
+                else:
+                    await run.interrupt(line, priority="now")
             except RunError:  # it has just ended: the line is the next turn's
                 keyboard.put_back(line)
                 return None
@@ -106,19 +110,28 @@ class _Talk:
 async def _print(run: Run[Json], quiet: bool) -> bool:
     """Print the text as it comes, and calls as they start and finish; return whether there was text."""
     from agentflow._cli.view import call_label
-    from agentflow_protocols.trace import ModelCalled, RunFinished, TextDelta, ToolCalled, ToolFinished
+    from agentflow_protocols.trace import (
+        ApprovalNeeded,
+        ModelCalled,
+        RunFinished,
+        TextDelta,
+        ToolCalled,
+        ToolFinished,
+    )
 
     said = fresh = False
     async for event in run:
         if isinstance(event, TextDelta):
             _write(event.text)
             said = fresh = True
-        elif isinstance(event, ModelCalled | ToolCalled | ToolFinished | RunFinished):
+        elif isinstance(event, ApprovalNeeded | ModelCalled | ToolCalled | ToolFinished | RunFinished):
             if fresh:
                 _write("\n")
                 fresh = False
             if isinstance(event, ToolCalled):
                 note(f"  > {call_label(event.name, event.arguments)}", quiet=quiet)
+            elif isinstance(event, ApprovalNeeded):
+                note(f"  ? {event.name} waits: /approve {event.call} or /deny {event.call} WHY", quiet=quiet)
             elif isinstance(event, ToolFinished):
                 note(f"  < {event.name} {event.status} after {event.seconds:.1f} s", quiet=quiet)
     return said

@@ -49,6 +49,7 @@ def run(
     no_color: NoColor = False,
 ) -> None:
     """Run a workflow. Ctrl-C once pauses it and says how to go on, twice cancels it."""
+    from agentflow._cli.runs import full_id, reader_of
     from agentflow._cli.session import RunOptions, run_workflow
     from agentflow.errors import UserError
     from agentflow.workflow import load
@@ -74,7 +75,8 @@ def run(
     if resume is not None:
         if inputs:
             raise UserError("--resume goes on with the inputs of the run; leave -i out")
-        options.resume = resume
+        with reader_of(journal) as reader:
+            options.resume = full_id(reader, resume)
         raise typer.Exit(run_workflow(workflow, {}, options))
     given = workflow.read_inputs(given_inputs(workflow, inputs))
     raise typer.Exit(run_workflow(workflow, given, options))

@@ -22,8 +22,10 @@ __all__ = [
     "deny",
     "export",
     "fork",
+    "full_id",
     "gc",
     "list_runs",
+    "reader_of",
     "resume",
     "runs",
     "send",
@@ -55,7 +57,7 @@ def list_runs(
     no_color: NoColor = False,
 ) -> None:
     """List the runs of a journal, the newest first."""
-    with _reader(journal) as reader:
+    with reader_of(journal) as reader:
         rows = [_row(row) for row in reader.runs(status)]
     if as_data:
         print_data(as_json(rows))
@@ -74,8 +76,8 @@ def show(
     no_color: NoColor = False,
 ) -> None:
     """Show a run: its state, output, steps, and what it waits for."""
-    with _reader(journal) as reader:
-        id = _full_id(reader, id)
+    with reader_of(journal) as reader:
+        id = full_id(reader, id)
         records = reader.load(id)
         waiting = [(run, name) for run in records for name, _ in reader.waiting(run)]
     steps = [_step(run, record) for run, record in records.items()]
@@ -109,8 +111,8 @@ def tree(
     from agentflow.errors import RunError
     from agentflow.runtime.control import command
 
-    with _reader(journal) as reader:
-        id = _full_id(reader, id)
+    with reader_of(journal) as reader:
+        id = full_id(reader, id)
         records = reader.load(id)
     try:
         text = str(command(journal, {"command": "tree", "run": id}))
@@ -134,8 +136,8 @@ def resume(
     """Go on with a run; the same as `agentflow run FILE --resume ID`."""
     from agentflow._cli.run import run
 
-    with _reader(journal) as reader:
-        id = _full_id(reader, id)
+    with reader_of(journal) as reader:
+        id = full_id(reader, id)
     run(
         file,
         journal=journal,
@@ -168,8 +170,8 @@ def fork(
     from agentflow._cli.session import RunOptions, run_started
     from agentflow.workflow import load
 
-    with _reader(journal) as reader:
-        id = _full_id(reader, id)
+    with reader_of(journal) as reader:
+        id = full_id(reader, id)
         given = _recorded_inputs(reader, id) if inputs else {}
     workflow = load(file, model=model)
     changed = workflow.read_inputs(given | given_inputs(workflow, inputs)) if inputs else None
@@ -259,8 +261,8 @@ def export(
     no_color: NoColor = False,
 ) -> None:
     """Print everything that the journal knows of a run, as JSON."""
-    with _reader(journal) as reader:
-        records = reader.load(_full_id(reader, id))
+    with reader_of(journal) as reader:
+        records = reader.load(full_id(reader, id))
     print_data(as_json([_exported(record) for record in records.values()]))
 
 
@@ -284,7 +286,7 @@ def gc(
         before = time.time() - parse_duration(older_than)
     except RemoteProtocolError as error:
         raise UserError(f"--older-than: {error}") from None
-    with _reader(journal) as reader:
+    with reader_of(journal) as reader:
         ended = ("succeeded", "failed", "cancelled", "limit")
         old = [row.id for row in reader.runs() if row.status in ended and (row.ended or row.started) < before]
     if not dry_run and old:
@@ -307,7 +309,9 @@ async def _delete(journal: Path, ids: list[str]) -> None:
         await owned.aclose()
 
 
-def _reader(journal: Path) -> _Closing:
+def reader_of(journal: Path) -> _Closing:
+    """Return a journal's reader, to be used by `with`."""
+
     from agentflow.runtime.schema import open_reader
 
     return _Closing(open_reader(journal))
@@ -326,7 +330,7 @@ class _Closing:
         self._reader.close()
 
 
-def _full_id(reader: Reader, id: str) -> str:
+def full_id(reader: Reader, id: str) -> str:
     """Return the id of the one run whose id begins with `id`. Raises `UserError`."""
     from agentflow.errors import UserError
     from agentflow_protocols.workflow import did_you_mean
@@ -345,8 +349,8 @@ def _command(journal: Path, id: str, as_data: bool, quiet: bool, asked: dict[str
     """Send a command to the process that runs the run."""
     from agentflow.runtime.control import command
 
-    with _reader(journal) as reader:
-        id = _full_id(reader, id)
+    with reader_of(journal) as reader:
+        id = full_id(reader, id)
     value = command(journal, asked | {"run": id})
     if as_data:
         print_data(as_json({"run": id, "ok": True, "value": value}))

@@ -20,8 +20,9 @@ from agentflow_protocols.trace import Event, event_to_line
 if TYPE_CHECKING:
     from agentflow.workflow import LoadedWorkflow
 
-__all__ = ["RunOptions", "Starter", "run_started", "run_workflow"]
+__all__ = ["RunOptions", "Starter", "failure", "run_started", "run_workflow"]
 
+_USAGE = ("input_tokens", "output_tokens", "cached_tokens", "requests")
 Starter = Callable[[Runtime], Run[Json]]
 
 
@@ -80,8 +81,7 @@ def run_started(workflow: LoadedWorkflow, start: Starter, options: RunOptions) -
                 f"can't make the journal's folder {options.journal.parent}: {error.strerror}"
             ) from None
     if options.resume is None:
-        for endpoint in {id(e): e for e in workflow.endpoints.values()}.values():
-            endpoint.check()
+        workflow.check_endpoints()
     session = _Session(workflow, options)
     main: Coroutine[object, object, int] = _main(session, start)
     return run_in(lambda: new_loop(options.clock, options.speed), main)
@@ -112,7 +112,7 @@ def _open_trace(path: Path | None) -> IO[str] | None:
     if path is None:
         return None
     try:
-        return open(path, "w", encoding="utf-8")
+        return open(path, "w", encoding="utf-8", buffering=1)
     except OSError as error:
         raise UserError(f"can't write the trace {path}: {error.strerror}") from None
 
@@ -152,12 +152,18 @@ def _stop(session: _Session, run: Run[Json]) -> None:
 
 
 async def _interrupt_by_lines(run: Run[Json]) -> None:
-    """Interrupt the run with each line that is typed."""
+    """Interrupt the run with each line that is typed; `/approve CALL` and `/deny CALL WHY` settle a call."""
     from agentflow._cli.keyboard import Keyboard
 
     with Keyboard() as keyboard:
         async for line in keyboard:
-            if line:
+            command, _, rest = line.partition(" ")
+            if command == "/approve":
+                await run.approve(rest.strip())
+            elif command == "/deny":
+                call, _, why = rest.strip().partition(" ")
+                await run.deny(call, why)
+            elif line:
                 await run.interrupt(line)
 
 
@@ -186,6 +192,20 @@ def _report(session: _Session, run: Run[Json], output: Json, error: Exception | 
     return 2 if wrong_use else 1
 
 
+def failure(error: Exception) -> dict[str, object]:
+    """Return the object that `run --json` prints when no run came to be."""
+    return {
+        "run_id": None,
+        "status": "failed",
+        "output": None,
+        "error": {"type": type(error).__name__, "message": str(error)},
+        "usage": dict.fromkeys(_USAGE, 0),
+        "cost": None,
+        "wall_s": 0.0,
+        "virtual_s": None,
+    }
+
+
 def _outcome(run: Run[Json], output: Json, error: Exception | None) -> dict[str, object]:
     """Return the object that `run --json` prints."""
     if isinstance(error, UserError):
@@ -197,7 +217,7 @@ def _outcome(run: Run[Json], output: Json, error: Exception | None) -> dict[str,
         "status": run.status,
         "output": output,
         "error": None if error is None else {"type": type(error).__name__, "message": str(error)},
-        "usage": {k: usage[k] for k in ("input_tokens", "output_tokens", "cached_tokens", "requests")},
+        "usage": {name: usage[name] for name in _USAGE},
         "cost": run.cost,
         "wall_s": round(run.wall_s, 6),
         "virtual_s": None if run.virtual_s is None else round(run.virtual_s, 6),

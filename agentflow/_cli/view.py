@@ -16,6 +16,7 @@ from agentflow._cli.say import error_line, note
 from agentflow.workflow.tally import counts
 from agentflow_protocols.trace import (
     ApprovalNeeded,
+    ApprovalSettled,
     Event,
     HandedOff,
     Interrupted,
@@ -71,6 +72,7 @@ class Board:
     runs: dict[str, tuple[str, str]] = field(default_factory=dict)
     calls: dict[tuple[str, str], Bar] = field(default_factory=dict)
     thinking: dict[str, str] = field(default_factory=dict)
+    approvals: dict[str, str] = field(default_factory=dict)
     finished: int = 0
     call_seconds: float = 0.0
     requests: int = 0
@@ -105,6 +107,10 @@ class Board:
                 bar.end, bar.status, bar.note = event.time, status, ""
                 self.finished += 1
                 self.call_seconds += seconds
+            case ApprovalNeeded(call=call, name=name):
+                self.approvals[call] = f"{name} waits for approval: agentflow runs approve {event.run} {call}"
+            case ApprovalSettled(call=call):
+                self.approvals.pop(call, None)
             case _:
                 pass
 
@@ -217,6 +223,7 @@ class Live:
                 for run, (name, status) in list(board.runs.items())[-self._rows // 2 :]
             ]
             lines += [Text(f"  … {text}", "dim") for text in list(board.thinking.values())[-4:]]
+            lines += [Text(f"  ? {text}", "yellow") for text in board.approvals.values()]
             bars = sorted(board.calls.values(), key=lambda bar: bar.end is not None)[: self._rows]
             bars.sort(key=lambda bar: bar.start)
             lines += [self._bar(bar, board) for bar in bars]

@@ -92,6 +92,17 @@ class LoadedWorkflow:
             sections = {name: s for name, s in sections.items() if name in given or not s.is_required}
         return read_inputs(sections, given, folder_of(self.parsed))
 
+    def check_endpoints(self) -> None:
+        """Look that every endpoint of this run can be used. Raises `UserError` for a missing key or file."""
+        agents, wanted = self.workflow.agents, [self.workflow.agent.use]
+        seen: set[str] = set()
+        while wanted:
+            name = wanted.pop()
+            if name not in seen:
+                seen.add(name)
+                self.endpoints[agents[name].endpoint].check()
+                wanted += [*agents[name].agents, *agents[name].handoffs]
+
     def agent(self, inputs: Mapping[str, Json]) -> Agent[object, Json]:
         """Return the agent that a run with these inputs runs."""
         build = build_agents(self.workflow, self.parsed, self.endpoints, self.tools, inputs)
