@@ -202,7 +202,8 @@ def _visible_names(
     while frame is not None and wanted:
         module = str(frame.f_globals.get("__name__", ""))
         if not module.startswith("agentflow.tools") and frame.f_globals is known:
-            found.update({name: frame.f_locals[name] for name in wanted & frame.f_locals.keys()})
+            names = frame.f_locals
+            found.update({name: names[name] for name in wanted if name in names})
             wanted -= found.keys()
         frame = frame.f_back
     return found
