@@ -14,7 +14,7 @@ from agentflow.runtime.inbox import Inbox, Interrupt, Priority
 from agentflow.runtime.journal import ArtifactFact, WaitFact
 from agentflow.runtime.ledger import Ledger, decode, digest, encode
 from agentflow_protocols.chat import Json
-from agentflow_protocols.trace import Custom, Event, StepFinished, StepStarted, ToolProgress
+from agentflow_protocols.trace import Custom, Event, StepFinished, StepStarted
 
 if TYPE_CHECKING:
     from agentflow.runtime.budget import Budget, Limits
@@ -65,7 +65,7 @@ class Context(Generic[Deps]):
     `idempotency_key` stays the same when the call is run again after a crash.
     """
 
-    __slots__ = ("_group", "_state", "call", "deps", "runtime", "tool")
+    __slots__ = ("_group", "_progress", "_state", "call", "deps", "runtime", "tool")
 
     def __init__(
         self,
@@ -75,6 +75,7 @@ class Context(Generic[Deps]):
         group: asyncio.TaskGroup,
         call: str = "",
         tool: str = "",
+        progress: Callable[[Json], None] | None = None,
     ) -> None:
         self.runtime = runtime
         self.deps = deps
@@ -82,10 +83,11 @@ class Context(Generic[Deps]):
         self.tool = tool
         self._state = state
         self._group = group
+        self._progress = progress
 
-    def for_call(self, call: str, tool: str) -> Context[Deps]:
-        """Return the context that one tool call sees."""
-        return Context(self.runtime, self._state, self.deps, self._group, call, tool)
+    def for_call(self, call: str, tool: str, progress: Callable[[Json], None]) -> Context[Deps]:
+        """Return the context that one tool call sees; `progress` is told how far it is."""
+        return Context(self.runtime, self._state, self.deps, self._group, call, tool, progress)
 
     @property
     def run_id(self) -> str:
@@ -213,8 +215,11 @@ class Context(Generic[Deps]):
         self._state.emit(Custom(event, data) if isinstance(event, str) else event)
 
     def progress(self, data: Json) -> None:
-        """Tell how far this tool call is."""
-        self._state.emit(ToolProgress(self.call, self.tool, data))
+        """Tell how far this tool call, or this job, is."""
+        if self._progress is not None:
+            self._progress(data)
+        else:
+            self._state.emit(Custom("progress", data))
 
     async def wait_for(self, name: str, payload: Json = None) -> Json:
         """Wait for an outside event of this name, over restarts too, and return its value.

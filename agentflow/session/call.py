@@ -149,7 +149,7 @@ class Board:
         for call in self.running:
             if call.task is not None:
                 keep(call.task)
-                call.outcome = "unknown"
+                call.task = None
 
     async def aclose(self) -> None:
         """Cancel whatever still runs, and wait for it."""
@@ -239,7 +239,8 @@ class Board:
         context.state.activity[label] = call.started
         context.emit(ToolCalled(call.id, call.name, call.arguments))
         try:
-            value = await tool.run(context.for_call(call.id, call.name), arguments, self._yielded(call))
+            inside = context.for_call(call.id, call.name, self._progress(call))
+            value = await tool.run(inside, arguments, self._yielded(call))
             text = render(value)
             if len(text) > ARTIFACT_BYTES:
                 name = f"result-{call.id}"
@@ -253,11 +254,17 @@ class Board:
         finally:
             context.state.activity.pop(label, None)
 
+    def _progress(self, call: Call) -> Callable[[Json], None]:
+        def told(data: Json) -> None:
+            call.progress = [*call.progress[-9:], data]
+            self._context.emit(ToolProgress(call.id, call.name, data))
+
+        return told
+
     def _yielded(self, call: Call) -> Callable[[object], None]:
         def told(value: object) -> None:
             if isinstance(value, Progress):
-                call.progress = [*call.progress[-9:], value.data]
-                self._context.emit(ToolProgress(call.id, call.name, value.data))
+                self._progress(call)(value.data)
             else:
                 self._context.state.interrupt_soon(call.id, render(cast("Json", value)))
 

@@ -86,10 +86,11 @@ def _until(
     if inbox.waking:
         return None
     if waits:
-        if all(wait.over(board, now) for wait in waits) and not _soon(running, now, cost, came):
-            return None
-        deadlines = [wait.deadline for wait in waits if wait.deadline is not None and wait.deadline > now]
-        return min([*deadlines, _more(now, cost, came)])
+        if not all(wait.over(board, now) for wait in waits):
+            return min(
+                (w.deadline for w in waits if w.deadline is not None and w.deadline > now), default=_FOREVER
+            )
+        return _more(now, cost, came) if _soon(running, now, cost, came) else None
     if not running:
         return None
     if any(not call.done and _interrupts(call) for call in fresh):
