@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from agentflow._version import __version__
 from agentflow.endpoints.faults import classify
 from agentflow.endpoints.model import Head
 from agentflow.endpoints.transport import Response, Timeouts, Transport, transport_of
@@ -85,7 +86,11 @@ class HttpModel:
     def headers(self) -> dict[str, str]:
         """Return the headers of every request. Raises `UserError` when the key is missing."""
         if self._headers is None:
-            headers = {"Content-Type": "application/json", "Accept": "text/event-stream, application/json"}
+            headers = {
+                "Content-Type": "application/json",
+                "Accept": "text/event-stream, application/json",
+                "User-Agent": f"agentflow/{__version__}",
+            }
             key = self._key()
             if key is not None:
                 headers["Authorization"] = f"Bearer {key}"

@@ -40,7 +40,7 @@ class AiohttpTransport:
     def __init__(self) -> None:
         self._session: aiohttp.ClientSession | None = None
         self._clock: Clock | None = None
-        self._targets: dict[str, tuple[URL, str | None]] = {}
+        self._proxies: dict[tuple[str, str | None], str | None] = {}
         self._limits: dict[float | None, aiohttp.ClientTimeout] = {}
 
     async def send(
@@ -50,7 +50,10 @@ class AiohttpTransport:
         session = self._session or self._open()
         clock = self._clock
         assert clock is not None
-        target, proxy = self._targets.get(url) or self._target(url)
+        target = URL(url)
+        origin = (target.scheme, target.host)
+        if origin not in self._proxies:
+            self._proxies[origin] = _proxy(target)
         limit = self._limits.get(timeouts.connect)
         if limit is None:
             limit = aiohttp.ClientTimeout(total=None, sock_connect=timeouts.connect)
@@ -62,9 +65,9 @@ class AiohttpTransport:
                     response = await session.request(
                         method,
                         target,
-                        data=body,
+                        data=body or None,
                         headers=headers,
-                        proxy=proxy,
+                        proxy=self._proxies[origin],
                         timeout=limit,
                         allow_redirects=False,
                     )
@@ -96,15 +99,6 @@ class AiohttpTransport:
             cookie_jar=aiohttp.DummyCookieJar(),
         )
         return self._session
-
-    def _target(self, url: str) -> tuple[URL, str | None]:
-        """Return the parsed URL and the proxy that the environment names for it."""
-        target = URL(url)
-        proxy = None
-        if target.host and not proxy_bypass(target.host):
-            proxy = getproxies().get(target.scheme)
-        found = self._targets[url] = (target, proxy)
-        return found
 
 
 class AiohttpResponse:
@@ -154,6 +148,13 @@ class AiohttpResponse:
             self._response.release()
         else:
             self._response.close()
+
+
+def _proxy(target: URL) -> str | None:
+    """Return the proxy that the environment names for `target`."""
+    if target.host is None or proxy_bypass(target.host):
+        return None
+    return getproxies().get(target.scheme)
 
 
 def _mapped(where: str, error: Exception) -> EndpointUnavailable:

@@ -28,7 +28,7 @@ class Httpx2Transport:
         import httpx2
 
         clock = current_clock()
-        limits = httpx2.Timeout(None)
+        limits = httpx2.Timeout(None, connect=timeouts.connect)
         request = self._client.build_request(method, url, content=body, headers=dict(headers), timeout=limits)
         where = f"{request.url.host}:{request.url.port or (443 if request.url.scheme == 'https' else 80)}"
         try:
@@ -37,6 +37,8 @@ class Httpx2Transport:
                     response = await self._client.send(request, stream=True, follow_redirects=False)
         except TimeoutError:
             raise unreachable(where, f"no answer within {timeouts.first:g} s") from None
+        except httpx2.ConnectTimeout:
+            raise unreachable(where, f"no connection within {timeouts.connect:g} s") from None
         except httpx2.TransportError as error:
             raise _mapped(where, error) from None
         return Httpx2Response(response, clock, where, timeouts.idle)

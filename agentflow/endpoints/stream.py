@@ -78,6 +78,7 @@ class EndpointStream:
         self._ready: deque[Delta] = _NONE_READY
         self._reply: Reply | None = None
         self._closed = False
+        self._failed = False
         self.attempts = 0
         """Requests sent so far, with those that failed."""
         self.first_token_s = 0.0
@@ -110,9 +111,13 @@ class EndpointStream:
             self._deltas.append(delta)
             return delta
         if not self._deltas:
-            if self._reply is not None or self._closed:
+            if self._reply is not None or self._closed or self._failed:
                 raise StopAsyncIteration
-            delta = await self._first()
+            try:
+                delta = await self._first()
+            except BaseException:
+                self._failed = True
+                raise
         else:
             if self._stream is None:
                 raise StopAsyncIteration

@@ -23,7 +23,7 @@ __all__ = ["Response", "Timeouts", "Transport", "transport_of", "unreachable"]
 
 @dataclass(slots=True, frozen=True)
 class Timeouts:
-    """Seconds of wall time; None waits without end.
+    """Seconds of wall time (`total` on a virtual clock, too); None waits without end.
 
     `connect`: for a new connection; `first`: from the request to the head of its
     response; `idle`: between two chunks of it; `total`: for a whole request, its

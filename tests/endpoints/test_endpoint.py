@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gzip
+import socket
+import sys
 import time
 
 import pytest
@@ -262,6 +265,50 @@ async def test_time_outs_name_what_was_waited_for(client):
         endpoint = Endpoint("m", base_url=server.url, http_client=client, timeouts=Timeouts(total=0.1))
         with pytest.raises(EndpointUnavailable, match=r"no whole reply within 0.1 s"):
             await endpoint.complete("x")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="fills the backlog of a socket as Linux counts it")
+async def test_a_connection_that_never_comes(client):
+    with contextlib.ExitStack() as stack:
+        full = stack.enter_context(socket.socket())
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        for _ in range(3):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(full.getsockname())
+        url = f"http://127.0.0.1:{full.getsockname()[1]}/v1"
+        timeouts = Timeouts(connect=0.1)
+        endpoint = Endpoint("m", base_url=url, http_client=client, timeouts=timeouts, retry=1)
+        with pytest.raises(EndpointUnavailable, match=r"no connection within 0.1 s"):
+            await endpoint.complete("x")
+
+
+async def test_a_cancelled_call_leaves_nothing_wherever_it_was(client):
+    with LoopbackServer("One two three.") as server:
+        endpoint = Endpoint("m", base_url=server.url, http_client=client, concurrency=1)
+        async with endpoint:
+            tasks = asyncio.all_tasks()
+            for turns in range(40):
+                task = asyncio.create_task(endpoint.complete("x"))
+                for _ in range(turns):
+                    await asyncio.sleep(0.0005 if turns > 20 else 0)
+                task.cancel()
+                await asyncio.wait([task])
+                # The one place is free again.
+                async with asyncio.timeout(5):
+                    await endpoint.complete("x")
+            assert asyncio.all_tasks() == tasks
+            await server.until(lambda: server.open_connections <= 1)
+
+
+async def test_a_stream_that_failed_is_over():
+    with LoopbackServer(faults=[400]) as server:
+        async with Endpoint("m", base_url=server.url).stream(ASK) as stream:
+            with pytest.raises(RequestRejected):
+                await anext(stream)
+            assert [delta async for delta in stream] == []
+        assert len(server.requests) == 1
 
 
 async def test_nobody_there_is_said_with_host_and_port_and_without_the_key(client):
