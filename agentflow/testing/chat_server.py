@@ -8,6 +8,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import count
 from typing import Literal, TypeAlias, cast
 
@@ -240,11 +241,11 @@ class ChatServer:
     def _stream(
         self, connection: Connection, request: ServedRequest, reply: ScriptedReply, fault: Fault | None
     ) -> None:
-        connection.write(_STREAM_HEAD)
         timed = self._timed(request, reply)
         if fault is None:
-            connection.stream(timed)
+            connection.stream(_STREAM_HEAD, timed)
             return
+        connection.write(_STREAM_HEAD)
         after = max(1, len(timed) // 2) if fault.after is None else fault.after
         sent = [part for _, part in timed[:after]]
         if fault.kind == "malformed":
@@ -268,9 +269,11 @@ class ChatServer:
         written = 0
 
         def put(characters: int, delta: Mapping[str, Json], finish: str | None = None) -> None:
+            send(characters, json.dumps({"index": 0, "delta": delta, "finish_reason": finish}))
+
+        def send(characters: int, choice: str) -> None:
             nonlocal written
             written += characters
-            choice = json.dumps({"index": 0, "delta": delta, "finish_reason": finish})
             at = 0.0 if speed is None else written / 4 / speed
             timed.append((at, f'{head}"choices":[{choice}]}}\n\n'.encode()))
 
@@ -278,7 +281,7 @@ class ChatServer:
         for piece in pieces(reply.reasoning):
             put(len(piece), {"reasoning_content": piece})
         for piece in pieces(reply.text):
-            put(len(piece), {"content": piece})
+            send(len(piece), _text_choice(piece))
         for i, call in enumerate(reply.calls):
             identity = call.id or f"call_{request.number}_{i}"
             put(len(call.name), {"tool_calls": [_call(i, identity, call.name, "")]})
@@ -300,6 +303,11 @@ _STREAM_HEAD = (
     b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-cache\r\n"
     b"Transfer-Encoding: chunked\r\n\r\n"
 )
+
+
+@lru_cache(maxsize=4096)
+def _text_choice(piece: str) -> str:
+    return json.dumps({"index": 0, "delta": {"content": piece}, "finish_reason": None})
 
 
 def _replies(source: ReplySource) -> Callable[[Mapping[str, Json]], ScriptedReply]:

@@ -72,24 +72,29 @@ class Connection(asyncio.Protocol):
         self.write("\r\n".join(lines).encode() + body)
         self.end()
 
-    def stream(self, timed: Sequence[tuple[float, bytes]]) -> None:
-        """Send parts of a chunked body, each at its time in seconds from now, and end the answer."""
+    def stream(self, head: bytes, timed: Sequence[tuple[float, bytes]]) -> None:
+        """Send `head` and the parts of a chunked body, each at its time from now, and end the answer.
+
+        What is due together is one write.
+        """
         loop = asyncio.get_running_loop()
         began = loop.time()
         at = 0
 
         def go_on() -> None:
-            nonlocal at
+            nonlocal at, head
             ready: list[bytes] = []
             now = loop.time() - began + 0.0005
             while at < len(timed) and timed[at][0] <= now:
                 ready.append(timed[at][1])
                 at += 1
-            self.write(chunk(b"".join(ready)))
+            body = head + chunk(b"".join(ready))
+            head = b""
             if at < len(timed):
+                self.write(body)
                 self._timer = loop.call_at(began + timed[at][0], go_on)
             else:
-                self.write(b"0\r\n\r\n")
+                self.write(body + b"0\r\n\r\n")
                 self.end()
 
         go_on()
