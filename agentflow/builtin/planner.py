@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from agentflow.builtin.question import Question, Step, read_question
-from agentflow.errors import UserError
+from agentflow.errors import LocalProtocolError, UserError
 from agentflow.runtime.resources import Resources
 from agentflow_protocols.chat import (
     CallReady,
@@ -74,7 +74,7 @@ class PlannerModel:
 
 
 class PlannerStream:
-    """One reply of the planner: an async iterable of deltas; `reply` is there after its end."""
+    """One reply of the planner: an async iterable of deltas; `reply` is there once it has ended."""
 
     def __init__(
         self, request: ChatRequest, text: str, calls: list[ToolCall], first_s: float, per_token: float
@@ -92,7 +92,14 @@ class PlannerStream:
             "tool_calls" if calls else "stop",
             PlannerModel.name,
         )
-        self.reply: Reply | None = None
+        self._ended = False
+
+    @property
+    def reply(self) -> Reply:
+        """The whole reply; there once the iteration has ended."""
+        if not self._ended:
+            raise LocalProtocolError("a reply was asked for before its end")
+        return self._whole
 
     def __aiter__(self) -> PlannerStream:
         return self
@@ -102,8 +109,7 @@ class PlannerStream:
             raise StopAsyncIteration
         piece = next(self._pieces, None)
         if piece is None:
-            self.reply = self._whole
-            self._closed = True
+            self._ended = self._closed = True
             raise StopAsyncIteration
         delta, size = piece
         self._wait += self._per_token * size

@@ -81,17 +81,20 @@ class ToolOptions:
     def estimate_of(self, arguments: Mapping[str, object]) -> float | None:
         """Return the seconds that a call with `arguments` should take, None when nothing is known.
 
-        Raises `UserError` when the tool's function gives no duration.
+        Raises `UserError` when the tool's function fails or gives no duration.
         """
         if not callable(self.estimate):
             return self.estimate
-        value = _call_with(self.estimate, arguments)
+        value = _call_with("estimate", self.estimate, arguments)
         return None if value is None else _seconds("", "estimate", value)
 
     def approval_of(self, arguments: Mapping[str, object]) -> bool:
-        """Return whether a person must approve a call with `arguments`."""
+        """Return whether a person must approve a call with `arguments`.
+
+        Raises `UserError` when the tool's function fails: then nothing is approved.
+        """
         if callable(self.needs_approval):
-            return bool(_call_with(self.needs_approval, arguments))
+            return bool(_call_with("needs_approval", self.needs_approval, arguments))
         return self.needs_approval
 
 
@@ -119,9 +122,16 @@ def _check(tool: str, values: Mapping[str, object]) -> None:
             raise UserError(f"tool `{tool}`: {name}: {value!r}; allowed: a whole number >= {least}")
 
 
-def _call_with(function: Callable[..., object], arguments: Mapping[str, object]) -> object:
-    """Call `function` with those of `arguments` that its parameters name."""
+def _call_with(option: str, function: Callable[..., object], arguments: Mapping[str, object]) -> object:
+    """Call `function` with those of `arguments` that its parameters name.
+
+    Raises `UserError` for whatever it raises: no model can mend it.
+    """
     parameters = inspect.signature(function).parameters.values()
-    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+    if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+        arguments = {p.name: arguments[p.name] for p in parameters if p.name in arguments}
+    try:
         return function(**arguments)
-    return function(**{p.name: arguments[p.name] for p in parameters if p.name in arguments})
+    except Exception as error:
+        name = getattr(function, "__name__", "function")
+        raise UserError(f"{option}: {name} failed: {type(error).__name__}: {error}") from error

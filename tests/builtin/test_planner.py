@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from agentflow.builtin.planner import PlannerModel
 from agentflow.builtin.question import read_question
-from agentflow.errors import UserError
+from agentflow.errors import LocalProtocolError, UserError
 from agentflow.runtime.loop import new_loop, run_in
 from agentflow.runtime.resources import Resources
 from agentflow_protocols.chat import CallReady, CallStarted, ChatRequest, Message, Reply, TextPiece, ToolSpec
@@ -47,7 +47,6 @@ async def reply_to(messages: list[Message], tools: tuple[ToolSpec, ...] = (WAIT,
     async for _ in stream:
         pass
     await stream.aclose()
-    assert stream.reply is not None
     return stream.reply
 
 
@@ -168,8 +167,9 @@ def test_it_can_take_a_models_time() -> None:
     async def main() -> tuple[float, list[type]]:
         model = PlannerModel(first_token_s=0.3, tokens_per_second=50)
         stream = model.open(ChatRequest([Message("user", SOUP)], [STEP]), Resources())
+        with pytest.raises(LocalProtocolError, match="before its end"):
+            _ = stream.reply
         kinds = [type(delta) async for delta in stream]
-        assert stream.reply is not None
         assert stream.reply.finish == "tool_calls"
         assert stream.reply.usage.requests == 1
         import asyncio

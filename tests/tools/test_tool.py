@@ -287,6 +287,11 @@ def test_options_are_read_and_kept() -> None:
     assert changed.options.estimate_of({"minutes": 3, "x": 1}) == 180
     assert [changed.options.approval_of({"minutes": n}) for n in (5, 6)] == [False, True]
     assert f.options.retries == 0
+    broken = f.with_options(estimate=lambda minutes: 1 / minutes, needs_approval=lambda days: True)
+    with pytest.raises(UserError, match="estimate: <lambda> failed: ZeroDivisionError"):
+        broken.options.estimate_of({"minutes": 0})
+    with pytest.raises(UserError, match="needs_approval: <lambda> failed: TypeError"):
+        broken.options.approval_of({"minutes": 0})
 
 
 def test_a_list_of_tools_has_no_name_twice() -> None:

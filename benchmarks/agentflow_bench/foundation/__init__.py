@@ -1,8 +1,14 @@
-"""The suite `foundation`: what everything else stands on."""
+"""The suite `foundation`: what everything else stands on. A file a subject."""
 
 from __future__ import annotations
 
-from agentflow_bench.foundation import asynchow, startup
+from agentflow_bench.foundation.asynchow import ASYNCHOW
+from agentflow_bench.foundation.calls import CALL_COST, TOOL_START
+from agentflow_bench.foundation.clocks import CLOCKS
+from agentflow_bench.foundation.journal import LONE_STEP, STEPS
+from agentflow_bench.foundation.runs import CHILDREN, WAITING
+from agentflow_bench.foundation.startup import HELP, IMPORT
+from agentflow_bench.foundation.wire import REQUEST_COST, THOUSAND_AGENTS
 from agentflow_bench.measure import Suite
 
 __all__ = ["suite"]
@@ -13,5 +19,18 @@ def suite() -> Suite:
     return Suite(
         "foundation",
         "What everything else stands on.",
-        [startup.IMPORT, startup.HELP, asynchow.ASYNCHOW],
+        [
+            IMPORT,
+            HELP,
+            ASYNCHOW,
+            CLOCKS,
+            CALL_COST,
+            TOOL_START,
+            REQUEST_COST,
+            THOUSAND_AGENTS,
+            CHILDREN,
+            WAITING,
+            STEPS,
+            LONE_STEP,
+        ],
     )
