@@ -37,6 +37,7 @@ _PURE_LIMIT = 32 * 1024
 Path = Sequence[str | int]
 
 _NOT_TEXT = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _INT = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _TRUE, _FALSE, _NULL = (
@@ -231,15 +232,25 @@ class _Builder:
         if self._expects_key():
             if event.value == "<<" and event.implicit[0]:
                 self.found.append((_start(event), "merge keys (`<<`) are not in this version; use an alias"))
-            self._keys[-1] = (event.value, _start(event))
+            self._keys[-1] = (self._text(event), _start(event))
             return
         node = Node(self._resolve(event), _start(event), _end(event))
         if event.anchor:
             self._anchors[event.anchor] = node
         self._put(node)
 
+    def _text(self, event: yaml.ScalarEvent) -> str:
+        """Return the text, pairs of `\\uXXXX` escapes joined as JSON joins them."""
+        text = str(event.value)
+        if not _SURROGATE.search(text):
+            return text
+        joined = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        if "\ufffd" in joined:
+            self.found.append((_start(event), "a \\uXXXX escape stands for half a character"))
+        return joined
+
     def _resolve(self, event: yaml.ScalarEvent) -> JsonValue:
-        text, tag = event.value, event.tag
+        text, tag = self._text(event), event.tag
         if tag is None or tag == "!":
             return _plain(text) if event.implicit[0] and tag is None else text
         kind = _SCALAR_TAGS.get(tag)
