@@ -130,7 +130,7 @@ class ReplyParser:
         self.fault: RemoteProtocolError | None = None
 
     def feed(self, chunk: bytes) -> list[Delta]:
-        """Return what `chunk` adds to the reply."""
+        """Return what `chunk` adds to the reply; text that came together is one piece."""
         out: list[Delta] = []
         if self.done:
             return out
@@ -193,8 +193,7 @@ class ReplyParser:
         if before is not None and data.startswith(before) and data.endswith(self._after):
             text = data[len(before) : len(data) - len(self._after)]
             if '"' not in text and "\\" not in text and len(data) > len(before) + len(self._after):
-                self._text.append(text)
-                out.append(TextPiece(text))
+                self._say(text, out)
                 return
         if data == "[DONE]":
             self.done = True
@@ -270,7 +269,15 @@ class ReplyParser:
             self._reasoning.append(reasoning)
             out.append(ReasoningPiece(reasoning))
         if text:
-            self._text.append(text)
+            self._say(text, out)
+
+    def _say(self, text: str, out: list[Delta]) -> None:
+        """Add `text`; what came in one chunk of bytes is one piece."""
+        self._text.append(text)
+        last = out[-1] if out else None
+        if type(last) is TextPiece:
+            last.text += text
+        else:
             out.append(TextPiece(text))
 
     def _call_delta(self, delta: dict[str, object], out: list[Delta]) -> None:
