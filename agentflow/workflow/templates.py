@@ -101,7 +101,7 @@ def _keys(tree: nodes.Template) -> Iterator[tuple[str, str]]:
     for item in tree.find_all(nodes.Getitem):
         if isinstance(item.node, nodes.Name) and isinstance(item.arg, nodes.Const):
             found.append((item.lineno, item.node.name, str(item.arg.value)))
-    found.sort()
+    found.sort(key=lambda found: found[0])
     for _, root, key in dict.fromkeys(found):
         yield root, key
 
