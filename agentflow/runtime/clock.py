@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import Literal
 
-__all__ = ["Clock", "ClockKind", "Guard", "current_clock"]
+__all__ = ["Clock", "ClockKind", "Guard", "Hold", "current_clock"]
 
 ClockKind = Literal["wall", "virtual", "paced"]
 
@@ -25,19 +25,15 @@ class Clock:
         self.kind: ClockKind = kind
         self.holds = 0
         self.externals = 0
+        self._hold = Hold(self)
 
     def time(self) -> float:
         """Return the loop's time in seconds. A virtual clock begins at 0."""
         return self._loop.time()
 
-    @contextmanager
-    def hold(self) -> Iterator[None]:
-        """Keep virtual time where it is while real work is under way."""
-        self.holds += 1
-        try:
-            yield
-        finally:
-            self.holds -= 1
+    def hold(self) -> Hold:
+        """Return a context manager that keeps virtual time where it is while real work is under way."""
+        return self._hold
 
     @contextmanager
     def external(self) -> Iterator[None]:
@@ -54,6 +50,23 @@ class Clock:
         `asyncio.timeout` would never fire round held work, since virtual time stands still.
         """
         return Guard(self._loop, seconds)
+
+
+class Hold:
+    """See `Clock.hold`. It counts, so one of them serves all at once."""
+
+    __slots__ = ("_clock",)
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+
+    def __enter__(self) -> None:
+        self._clock.holds += 1
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._clock.holds -= 1
 
 
 class Guard:

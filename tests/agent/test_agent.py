@@ -277,7 +277,7 @@ def test_wrong_arguments_are_told_at_once():
 
 def test_run_inside_a_running_loop_says_what_to_do():
     async def main():
-        with pytest.raises(UserError, match="await runtime.run"):
+        with pytest.raises(UserError, match=r"await runtime\.run"):
             agentflow.run(Agent(FakeEndpoint(["x"])), "Go.")
 
     asyncio.run(main())

@@ -73,7 +73,7 @@ async def test_a_cancelled_thread_still_holds_the_clock():
 @virtual
 async def test_a_guard_counts_wall_time_round_held_work():
     clock = current_clock()
-    with pytest.raises(TimeoutError):
+    with pytest.raises(TimeoutError):  # noqa: PT012
         async with clock.guard(0.05):
             with clock.hold():
                 await asyncio.Event().wait()

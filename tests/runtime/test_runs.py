@@ -83,7 +83,7 @@ async def test_leaving_the_block_ends_the_run():
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(1), runtime.start(job, "timeout") as run:
                 await run.result()
-        with pytest.raises(KeyError):
+        with pytest.raises(KeyError):  # noqa: PT012
             async with runtime.start(job, "error"):
                 await asyncio.sleep(1)
                 raise KeyError
@@ -217,7 +217,7 @@ async def test_map_gives_every_row_once_with_back_pressure():
             yield 1
             raise OSError("the source broke")
 
-        with pytest.raises(OSError, match="the source broke"):
+        with pytest.raises(OSError, match="the source broke"):  # noqa: PT012
             async with runtime.map(row, broken()) as results:
                 async for _ in results:
                     pass
