@@ -12,6 +12,7 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -94,7 +95,8 @@ class ScriptedModel:
     """Write `replies`, a list or a function of the request.
 
     `delay` and `tokens_per_second` hold for replies that name none. A list that is
-    used up raises `UserError`, naming `source`.
+    used up raises `UserError`, naming `source`. With `resumes`, a first request in
+    mid-conversation, as after a crash, counts the replies in it as used.
     """
 
     def __init__(
@@ -106,8 +108,10 @@ class ScriptedModel:
         delay: float = 0.0,
         tokens_per_second: float | None = None,
         capabilities: Capabilities | None = None,
+        resumes: bool = False,
     ) -> None:
         self.name = name
+        self._resumes = resumes
         self.capabilities = capabilities or Capabilities()
         self.delay = delay
         self.tokens_per_second = tokens_per_second
@@ -129,7 +133,18 @@ class ScriptedModel:
 
     def choose(self, request: ChatRequest) -> ScriptedReply:
         """Return the reply to `request`, and count it as used."""
+        if self._resumes:
+            self._resumes = False
+            self._skip(request.messages)
         return self._choose(request)
+
+    def _skip(self, messages: Sequence[Message]) -> None:
+        """Use up the replies that the conversation so far was answered with."""
+        for before, message in pairwise(messages):
+            if message.role != "assistant" or any(p.search(before.text) for p, _ in self._rules):
+                continue
+            while (used := next(self._waiting, None)) is not None and used.error is not None:
+                pass
 
     def call_id(self) -> str:
         """Return a fresh id for a call."""
@@ -242,7 +257,7 @@ def pieces(text: str) -> list[str]:
 
 def open_model(path: str) -> ScriptedModel:
     """Return the model `scripted:PATH`. Raises `UserError` with file and line for a bad file."""
-    return ScriptedModel(read_script(Path(path)), name=f"scripted:{path}", source=path)
+    return ScriptedModel(read_script(Path(path)), name=f"scripted:{path}", source=path, resumes=True)
 
 
 def read_script(path: Path) -> list[ScriptedReply]:

@@ -7,12 +7,14 @@ import inspect
 import time
 import typing
 from collections.abc import Awaitable, Callable
+from concurrent.futures import Executor
 from typing import TYPE_CHECKING, Generic, ParamSpec, Protocol, TypeVar, cast
 
 from agentflow.errors import UserError
 from agentflow.runtime.inbox import Inbox, Interrupt, Priority
 from agentflow.runtime.journal import ArtifactFact, WaitFact
 from agentflow.runtime.ledger import Ledger, decode, digest, encode
+from agentflow.runtime.threads import Threads
 from agentflow_protocols.chat import Json
 from agentflow_protocols.trace import Custom, Event, StepFinished, StepStarted
 
@@ -128,6 +130,11 @@ class Context(Generic[Deps]):
     def resources(self) -> Resources:
         """What the Runtime keeps open."""
         return self.runtime.resources
+
+    @property
+    def threads(self) -> Executor:
+        """The Runtime's pool for work that blocks."""
+        return self.runtime.resources.get("threads", Threads).executor
 
     @property
     def idempotency_key(self) -> str:

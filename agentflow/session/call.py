@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, TypeVar, cast
 
 from agentflow.errors import ToolError, ToolRetry
+from agentflow.runtime.journal import StepFact
 from agentflow.runtime.ledger import decode, encode
 from agentflow.session.blocks import clip
 from agentflow.tools import Progress, Tool, render
@@ -118,7 +119,7 @@ class Board:
             try:
                 if known is not None:
                     data = cast("dict[str, str]", decode(known.output))
-                    self._tell(call, "ok", data["text"], record=False)
+                    self._tell(call, "ok", data["text"], replayed=known)
                 elif (text := await answer(call)) is not None:
                     self._tell(call, "ok", text)
             except Exception as error:
@@ -177,16 +178,16 @@ class Board:
         known = context.ledger.recall(key)
         if known is not None:
             data = cast("dict[str, str]", decode(known.output))
-            self._tell(call, cast("Outcome", data["status"]), data["text"], record=False)
+            self._tell(call, cast("Outcome", data["status"]), data["text"], replayed=known)
             return
         tool = call.tool
         if tool is None or call.fault is not None:
-            self._tell(call, "retry", call.fault or f"there is no tool `{call.name}`")
+            self._tell(call, "retry", f"error: {call.fault or f'there is no tool `{call.name}`'}")
             return
         try:
             arguments = tool.validate(call.arguments)
         except ToolRetry as error:
-            self._tell(call, "retry", str(error))
+            self._tell(call, "retry", f"error: {error}")
             return
         if call.estimate is None:
             call.estimate = tool.options.estimate_of(arguments)
@@ -223,7 +224,7 @@ class Board:
         approved, why = bool(settled.get("approved")), str(settled.get("why") or "")
         context.emit(ApprovalSettled(call.id, approved, why))
         if not approved:
-            self._tell(call, "failed", f"denied by a person{': ' + why if why else ''}")
+            self._tell(call, "failed", f"error: denied by a person{': ' + why if why else ''}")
         return approved
 
     async def _begin(
@@ -248,9 +249,9 @@ class Board:
                 text = clip(text, name, ARTIFACT_BYTES)
             self._tell(call, "ok", text)
         except ToolRetry as error:
-            self._tell(call, "retry", str(error))
+            self._tell(call, "retry", f"error: {error}")
         except ToolError as error:
-            self._tell(call, "failed", str(error))
+            self._tell(call, "failed", f"error: {error}")
         finally:
             context.state.activity.pop(label, None)
 
@@ -270,19 +271,29 @@ class Board:
 
         return told
 
-    def _tell(self, call: Call, outcome: Outcome, text: str, record: bool = True) -> None:
-        """Put the outcome down, tell it, and wake the session."""
+    def _tell(
+        self,
+        call: Call,
+        outcome: Outcome,
+        text: str,
+        *,
+        record: bool = True,
+        replayed: StepFact | None = None,
+    ) -> None:
+        """Put the outcome down, unless the journal told it, tell it, and wake the session."""
         context = self._context
-        now = context.clock.time()
-        seconds = now - call.started if call.started is not None else 0.0
-        if record:
-            output = encode({"status": outcome, "text": text}, f"the result of {call.name}")
-            source = encode({"name": call.name}, "a name") if call.started is not None else None
-            began = time.time() - seconds
-            context.ledger.put(f"call/{call.id}", output, input=source, started=began)
-        if outcome == "ok" and call.started is not None:
-            learned = context.runtime.estimates.get(call.name)
-            mean = seconds if learned is None else learned + 0.3 * (seconds - learned)
-            context.runtime.estimates[call.name] = mean
-        context.emit(ToolFinished(call.id, call.name, outcome, text[:2000], seconds, replayed=not record))
+        if replayed is not None:
+            seconds = replayed.ended - replayed.started
+        else:
+            seconds = context.clock.time() - call.started if call.started is not None else 0.0
+            if record:
+                output = encode({"status": outcome, "text": text}, f"the result of {call.name}")
+                source = encode({"name": call.name}, "a name") if call.started is not None else None
+                context.ledger.put(f"call/{call.id}", output, input=source, started=time.time() - seconds)
+            if outcome == "ok" and call.started is not None:
+                learned = context.runtime.estimates.get(call.name)
+                mean = seconds if learned is None else learned + 0.3 * (seconds - learned)
+                context.runtime.estimates[call.name] = mean
+        told = ToolFinished(call.id, call.name, outcome, text[:2000], seconds, replayed=replayed is not None)
+        context.emit(told)
         self.settle(call, outcome, text)

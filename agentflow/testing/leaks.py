@@ -6,6 +6,7 @@ import asyncio
 import os
 import sys
 import threading
+import time
 from pathlib import Path
 from types import TracebackType
 
@@ -13,6 +14,8 @@ __all__ = ["NothingLeft", "assert_nothing_left"]
 
 # Turns of the loop in which closed transports and ended tasks leave it.
 _TURNS = 10
+# Seconds that threads which reap a process, and a server's side of a connection, may take to end.
+_LINGER = 1.0
 
 
 class NothingLeft:
@@ -49,13 +52,19 @@ class NothingLeft:
         self._check({t for t in threading.enumerate() if t.name.startswith(("asyncio_", "agentflow_"))})
 
     def _check(self, allowed: set[threading.Thread]) -> None:
+        ends = time.monotonic() + _LINGER
+        while left := self._left(allowed):
+            if time.monotonic() > ends or any(name.startswith("task") for name in left):
+                raise AssertionError(f"left running: {', '.join(sorted(left))}")
+            time.sleep(0.005)
+
+    def _left(self, allowed: set[threading.Thread]) -> list[str]:
         left = [f"task {task.get_name()}" for task in _tasks() - self._tasks]
         threads = set(threading.enumerate()) - self._threads - allowed
         left += [f"thread {thread.name}" for thread in threads if thread.is_alive()]
         left += [f"socket {name}" for name in _sockets() - self._sockets]
         left += [f"process {number}" for number in _children() - self._children]
-        if left:
-            raise AssertionError(f"left running: {', '.join(sorted(left))}")
+        return left
 
 
 def assert_nothing_left() -> NothingLeft:

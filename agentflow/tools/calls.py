@@ -10,6 +10,7 @@ import contextvars
 import inspect
 import threading
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from concurrent.futures import Executor
 from contextlib import aclosing
 from functools import partial
 from typing import TypeAlias, TypeVar, cast
@@ -88,12 +89,13 @@ class _Thread:
         self, context: object, arguments: Mapping[str, object], yielded: Yielded | None
     ) -> object:
         first = (context,) if self._takes_context else ()
-        value = await _in_thread(partial(self._function, *first, **arguments))
+        pool = getattr(context, "threads", None)
+        value = await _in_thread(partial(self._function, *first, **arguments), pool)
         return await value if inspect.isawaitable(value) else value
 
 
-async def _in_thread(function: Callable[[], object]) -> object:
-    """Run `function` in the loop's pool. When cancelled, wait until the thread has left it.
+async def _in_thread(function: Callable[[], object], pool: Executor | None) -> object:
+    """Run `function` in `pool`, the loop's own when that is None. A cancellation waits until the thread has left it.
 
     A thread can't be stopped; leaving it behind would let work outlive its run. One
     that has not begun never does.
@@ -104,7 +106,7 @@ async def _in_thread(function: Callable[[], object]) -> object:
         return function() if begun.acquire(blocking=False) else None
 
     copied = contextvars.copy_context()
-    future = asyncio.get_running_loop().run_in_executor(None, copied.run, work)
+    future = asyncio.get_running_loop().run_in_executor(pool, copied.run, work)
     try:
         return await asyncio.shield(future)
     except asyncio.CancelledError:

@@ -121,3 +121,25 @@ def test_a_missing_or_unreadable_file_is_named(tmp_path):
     path.write_bytes(b"\xff\xfe\x00x")
     with pytest.raises(UserError, match="not UTF-8"):
         read_script(path)
+
+
+def test_a_script_file_goes_on_where_a_conversation_was_left(tmp_path):
+    """As a resumed run meets it in a new process: the replies in the conversation are used up."""
+    import asyncio
+
+    from agentflow import Endpoint, Message
+
+    path = tmp_path / "replies.yaml"
+    path.write_text(
+        "- {text: one}\n- {error: 429}\n- {text: two}\n- {text: three}\n- {when: who, text: me}\n"
+    )
+    said = [
+        Message("user", "Count."),
+        Message("assistant", "one"),
+        Message("user", "who?"),
+        Message("assistant", "me"),
+        Message("user", "Go on."),
+        Message("assistant", "two"),
+        Message("user", "And?"),
+    ]
+    assert asyncio.run(Endpoint(f"scripted:{path}").complete(said)).message.text == "three"

@@ -123,7 +123,7 @@ def test_a_call_waits_for_a_person(approved):
             result = await run.result()
         assert done == ([5, 50] if approved else [5])
         texts = [message.text for message in result.messages if message.role == "tool"]
-        assert texts[-1] == ("paid 50" if approved else "denied by a person: too much")
+        assert texts[-1] == ("paid 50" if approved else "error: denied by a person: too much")
 
     run_it()
 

@@ -163,9 +163,9 @@ async def test_faults_of_a_model_are_told_to_it_in_one_line():
     assert all("\n" not in text for text in texts)
     assert "JSON" in texts[0]
     assert "pot" in texts[1]
-    assert texts[2] == "there is no tool `boyl`: did you mean `boil`?"
-    assert texts[3] == "at most 5 litres"
-    assert texts[4] == "boil: OSError: the stove is off"
+    assert texts[2] == "error: there is no tool `boyl`: did you mean `boil`?"
+    assert texts[3] == "error: at most 5 litres"
+    assert texts[4] == "error: boil: OSError: the stove is off"
     assert result.output == "done"
 
 
