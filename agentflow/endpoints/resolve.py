@@ -54,6 +54,9 @@ def resolve_model(address: Address) -> Model:
     if colon and scheme in SCHEMES:
         module, _, factory = SCHEMES[scheme].partition(":")
         make = getattr(importlib.import_module(module), factory)
+        if scheme == "local":
+            own = {"timeouts": address.timeouts, "capabilities": address.capabilities}
+            return cast("Callable[..., Model]", make)(rest, **own)
         return cast("Callable[[str], Model]", make)(rest)
     provider = PROVIDERS.get(scheme) if colon else None
     if provider is None and address.base_url is None:
