@@ -79,7 +79,7 @@ def _reason(errors: str, package: str) -> str:
     if "No space left" in errors:
         return "the disk is full"
     said = [line.partition("ERROR:")[2] for line in errors.splitlines() if line.startswith("ERROR:")]
-    if "NewConnectionError" in errors or "ConnectTimeout" in errors or "getaddrinfo" in errors:
+    if any(word in errors for word in ("NewConnectionError", "NameResolutionError", "ConnectTimeout")):
         return "pip reached no package index; is there a network?"
     if not said:
         return f"pip failed; see: python -m pip download --no-deps {package}"
