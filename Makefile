@@ -22,7 +22,7 @@ bench: .venv/.dev-stamp  ## measure the foundation suite and write benchmarks/re
 	$(BIN)/agentflow bench foundation
 
 docs: .venv/.docs-stamp  ## build the documentation site into site/
-	$(BIN)/mkdocs build --strict --quiet
+	$(BIN)/mkdocs build --strict
 
 dist: .venv/.dev-stamp  ## build the wheel and the source archive into dist/
 	$(BIN)/python -m build --no-isolation .
