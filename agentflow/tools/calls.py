@@ -95,7 +95,7 @@ class _Thread:
 
 
 async def _in_thread(function: Callable[[], object], pool: Executor | None) -> object:
-    """Run `function` in `pool`, the loop's own when that is None. A cancellation waits until the thread has left it.
+    """Run `function` in `pool`, the loop's own when that is None. A cancellation waits for the thread.
 
     A thread can't be stopped; leaving it behind would let work outlive its run. One
     that has not begun never does.

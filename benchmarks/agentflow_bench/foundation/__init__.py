@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from agentflow_bench.foundation.agents import AGENT_COST, LEAVING, OVERLAP
 from agentflow_bench.foundation.asynchow import ASYNCHOW
 from agentflow_bench.foundation.calls import CALL_COST, TOOL_START
 from agentflow_bench.foundation.clocks import CLOCKS
+from agentflow_bench.foundation.crowd import CROWD
 from agentflow_bench.foundation.journal import LONE_STEP, STEPS
 from agentflow_bench.foundation.runs import CHILDREN, WAITING
 from agentflow_bench.foundation.startup import HELP, IMPORT
-from agentflow_bench.foundation.wire import REQUEST_COST, THOUSAND_AGENTS
+from agentflow_bench.foundation.survival import CANCELS, DEMO, KILLS, WRONG_FILES
+from agentflow_bench.foundation.wire import REQUEST_COST
 from agentflow_bench.measure import Suite
 
 __all__ = ["suite"]
@@ -27,10 +30,17 @@ def suite() -> Suite:
             CALL_COST,
             TOOL_START,
             REQUEST_COST,
-            THOUSAND_AGENTS,
+            AGENT_COST,
+            OVERLAP,
+            LEAVING,
+            CROWD,
             CHILDREN,
             WAITING,
             STEPS,
             LONE_STEP,
+            KILLS,
+            CANCELS,
+            WRONG_FILES,
+            DEMO,
         ],
     )

@@ -1,4 +1,4 @@
-"""Requests over real connections: what an Endpoint adds to bare aiohttp, and 1,000 agents at once."""
+"""Requests over real connections: what an Endpoint adds to bare aiohttp."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from statistics import median
 
 from agentflow_bench.measure import Bar, Figure, Measure, Setting
 
-__all__ = ["REQUEST_COST", "THOUSAND_AGENTS"]
+__all__ = ["REQUEST_COST", "loopback"]
 
 _AT_ONCE = 32
 
 
 @contextmanager
-def _server(*options: str) -> Iterator[str]:
+def loopback(*options: str) -> Iterator[str]:
     """Run the loopback server in a process of its own; yield its base address."""
     command = [sys.executable, "-m", "agentflow.testing.server", "--with-stdin", *options]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
@@ -53,7 +53,7 @@ async def _request_cost(setting: Setting) -> Sequence[Figure]:
 
     count, rounds = (320, 3) if setting.quick else (1280, 7)
     messages = [{"role": "user", "content": "Say hello."}]
-    with _server("--scenario", "text") as url:
+    with loopback("--scenario", "text") as url:
         payload = json.dumps({"model": "m", "messages": messages, "stream": True}).encode()
         connector = aiohttp.TCPConnector(limit=0)
         async with (
@@ -87,40 +87,6 @@ async def _request_cost(setting: Setting) -> Sequence[Figure]:
     ]
 
 
-async def _thousand_agents(setting: Setting) -> Sequence[Figure]:
-    from agentflow.agent import Agent
-    from agentflow.endpoints import Endpoint
-    from agentflow.runtime import Runtime
-    from agentflow.tools import tool
-
-    count = 100 if setting.quick else 1000
-
-    @tool(idempotent=True)
-    async def look() -> str:
-        await asyncio.sleep(1)
-        return "seen"
-
-    with _server("--scenario", "tool-then-answer", "--first-token", "0.5") as url:
-        agent = Agent(Endpoint("m", base_url=url), tools=[look])
-        async with Runtime() as runtime:
-            await runtime.run(agent, "warm up")
-            began, cpu = time.perf_counter(), time.process_time()
-            async with asyncio.TaskGroup() as group:
-                runs = [group.create_task(runtime.run(agent, f"{n}")) for n in range(count)]
-            wall, cpu = time.perf_counter() - began, time.process_time() - cpu
-    wrong = sum(sum(len(m.calls) for m in run.result().messages) != 1 for run in runs)
-    return [
-        Figure("wall time", wall, "s", note="two requests of 0.5 s and a tool of 1 s each: 2 s at best"),
-        Figure("CPU an agent", cpu / count * 1000, "ms"),
-        Figure("agents that went wrong", wrong, bar=Bar("==", 0)),
-    ]
-
-
 REQUEST_COST = Measure(
     "request_cost", "CPU of a streamed request, 32 at once, against bare aiohttp.", _request_cost
-)
-THOUSAND_AGENTS = Measure(
-    "thousand_agents",
-    "1,000 agents at once over real connections, two requests and a tool each.",
-    _thousand_agents,
 )
