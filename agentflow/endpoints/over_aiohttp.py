@@ -151,8 +151,8 @@ class AiohttpResponse:
 
 
 def _proxy(target: URL) -> str | None:
-    """Return the proxy that the environment names for `target`."""
-    if target.host is None or proxy_bypass(target.host):
+    """Return the proxy that the environment names for `target`; this machine is never behind one."""
+    if target.host in (None, "localhost", "127.0.0.1", "::1") or proxy_bypass(target.host):
         return None
     return getproxies().get(target.scheme)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
@@ -34,11 +33,10 @@ class Inbox:
     """A bounded queue of interrupts, in the order of priority, then arrival."""
 
     def __init__(self) -> None:
-        self._items: deque[Interrupt] = deque()
+        self._items: list[Interrupt] = []
         self._changed = asyncio.Event()
         self.cut: Callable[[], object] | None = None  # set while a reply is being written
-        self._room = asyncio.Event()
-        self._room.set()
+        self._room: asyncio.Event | None = None  # made when the inbox is full
         self.last_seq = 0
 
     def __len__(self) -> int:
@@ -61,32 +59,39 @@ class Inbox:
 
     async def room(self) -> None:
         """Wait until the inbox can take another interrupt."""
-        await self._room.wait()
+        while self._room is not None:
+            await self._room.wait()
 
     def put(self, interrupt: Interrupt) -> None:
         """Queue an interrupt; it gets the next `seq` unless it has one."""
         self.last_seq = interrupt.seq = interrupt.seq or self.last_seq + 1
         self._items.append(interrupt)
-        if len(self._items) >= CAPACITY:
-            self._room.clear()
+        if len(self._items) >= CAPACITY and self._room is None:
+            self._room = asyncio.Event()
         self._changed.set()
         if interrupt.priority == "now" and self.cut is not None:
             self.cut()
 
     def replace(self, interrupt: Interrupt) -> None:
         """Queue an interrupt in place of those of its source that still wait."""
-        self._items = deque(item for item in self._items if item.source != interrupt.source)
+        self._items = [item for item in self._items if item.source != interrupt.source]
         self.put(interrupt)
 
     def take(self) -> list[Interrupt]:
         """Take all that waits, the most urgent first."""
         items = sorted(self._items, key=lambda item: _RANK[item.priority])
         self._items.clear()
-        self._room.set()
+        self._make_room()
         return items
 
     def take_seqs(self, seqs: list[int]) -> list[Interrupt]:
         """Take just these, in this order: what an earlier delivery took."""
         found = {item.seq: item for item in self._items if item.seq in seqs}
-        self._items = deque(item for item in self._items if item.seq not in found)
+        self._items = [item for item in self._items if item.seq not in found]
+        self._make_room()
         return [found[seq] for seq in seqs if seq in found]
+
+    def _make_room(self) -> None:
+        room, self._room = self._room, None
+        if room is not None:
+            room.set()

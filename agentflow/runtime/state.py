@@ -21,50 +21,57 @@ __all__ = ["Gate", "RunState"]
 
 
 class Gate:
-    """What stands between an outermost run and its next step: open, or paused."""
+    """What stands between an outermost run and its next step: open, or paused.
+
+    The events are made when they are needed: most runs are never paused, and an
+    asyncio.Event takes as much memory as all else that is here.
+    """
+
+    __slots__ = ("_busy", "_clock", "_closed", "_quiet")
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._open = asyncio.Event()
-        self._open.set()
-        self._quiet = asyncio.Event()
-        self._quiet.set()
         self._busy = 0
+        self._closed: asyncio.Event | None = None
+        self._quiet: asyncio.Event | None = None
 
     @property
     def paused(self) -> bool:
         """Whether nothing new may start."""
-        return not self._open.is_set()
+        return self._closed is not None
 
     def pause(self) -> None:
         """Let nothing new start; what runs goes on."""
-        self._open.clear()
+        self._closed = self._closed or asyncio.Event()
 
     def resume(self) -> None:
         """Let things start again."""
-        self._open.set()
+        closed, self._closed = self._closed, None
+        if closed is not None:
+            closed.set()
 
     async def passed(self) -> None:
         """Wait until the gate is open."""
-        if not self._open.is_set():
+        while self._closed is not None:
             with self._clock.external():
-                await self._open.wait()
+                await self._closed.wait()
 
     @contextmanager
     def busy(self) -> Iterator[None]:
         """Count something as under way."""
         self._busy += 1
-        self._quiet.clear()
         try:
             yield
         finally:
             self._busy -= 1
-            if not self._busy:
+            if not self._busy and self._quiet is not None:
                 self._quiet.set()
 
     async def quiet(self) -> None:
         """Wait until nothing is under way."""
-        await self._quiet.wait()
+        while self._busy:
+            self._quiet = asyncio.Event()
+            await self._quiet.wait()
 
 
 class RunState:

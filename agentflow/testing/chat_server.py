@@ -120,6 +120,8 @@ class ChatServer:
 
     def _opened(self, connection: Connection) -> None:
         self.connections.add(connection)
+        if self._server is None:  # accepted while the server was closing
+            connection.abort()
         self.most_connections = max(self.most_connections, len(self.connections))
         self._changed()
 

@@ -79,9 +79,8 @@ def _wrong_files(setting: Setting) -> Sequence[Figure]:
         "--durations=0",
         "-vv",
         "-k",
-        "wrong or bad",
+        "every_error",
         "tests/workflow",
-        "tests/cli",
     ]
     done = subprocess.run(command, cwd=tests, capture_output=True, text=True)
     calls = [float(line.split("s ")[0]) for line in done.stdout.splitlines() if "s call " in line]
