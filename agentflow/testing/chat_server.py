@@ -112,6 +112,9 @@ class ChatServer:
         """Close all connections, and listen no more."""
         server, self._server = self._server, None
         if server is not None:
+            for listening in server.sockets:
+                asyncio.get_running_loop().remove_reader(listening.fileno())
+            await asyncio.sleep(0)  # what was just accepted needs a server that is open
             server.close()
             for connection in list(self.connections):
                 connection.abort()
