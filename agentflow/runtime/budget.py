@@ -108,16 +108,5 @@ class Budget:
                     f"limit of {limits.money:g} USD reached ({self.money:.4f} spent)", limit="money"
                 )
 
-    def tokens_left(self) -> int | None:
-        """Return the fewest tokens that any limit leaves, None without one."""
-        left: int | None = None
-        budget: Budget | None = self
-        while budget is not None:
-            if budget.limits.tokens is not None:
-                mine = max(0, budget.limits.tokens - budget.usage.total_tokens)
-                left = mine if left is None else min(left, mine)
-            budget = budget._parent
-        return left
-
 
 _NO_LIMITS = Limits()

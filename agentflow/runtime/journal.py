@@ -13,7 +13,6 @@ from typing import Protocol, TypeAlias
 
 __all__ = [
     "ArtifactFact",
-    "EventFact",
     "Fact",
     "InterruptFact",
     "Journal",
@@ -106,18 +105,7 @@ class ArtifactFact:
     data: bytes
 
 
-@dataclass(slots=True)
-class EventFact:
-    """An event of a traced run, as its line."""
-
-    run: str
-    seq: int
-    line: str
-
-
-Fact: TypeAlias = (
-    RunFact | RunEndFact | StepFact | InterruptFact | WaitFact | SignalFact | ArtifactFact | EventFact
-)
+Fact: TypeAlias = RunFact | RunEndFact | StepFact | InterruptFact | WaitFact | SignalFact | ArtifactFact
 
 
 @dataclass(slots=True)

@@ -16,7 +16,6 @@ from typing import Any
 from agentflow.errors import RunError, UserError
 from agentflow.runtime.journal import (
     ArtifactFact,
-    EventFact,
     Fact,
     InterruptFact,
     RunEndFact,
@@ -84,7 +83,6 @@ INSERTS: dict[type[Fact], tuple[str, Callable[[Any], tuple[object, ...]]]] = {
         lambda f: (f.run, f.name, f.value),
     ),
     ArtifactFact: ("INSERT OR REPLACE INTO artifact VALUES (?, ?, ?)", lambda f: (f.run, f.name, f.data)),
-    EventFact: ("INSERT OR REPLACE INTO event VALUES (?, ?, ?)", lambda f: (f.run, f.seq, f.line)),
 }
 
 _STEP = "run, key, status, input, input_hash, output, error, attempts, started, ended"
@@ -221,11 +219,6 @@ class Reader:
         """Return an artifact's data."""
         row = self._db.execute("SELECT data FROM artifact WHERE run = ? AND name = ?", (run, name)).fetchone()
         return row[0] if row else None
-
-    def events(self, run: str) -> list[str]:
-        """Return the lines of a traced run's events."""
-        rows = self._db.execute("SELECT json FROM event WHERE run = ? ORDER BY seq", (run,))
-        return [line for (line,) in rows]
 
     def durations(self) -> dict[str, float]:
         """Return the mean seconds of each tool over its last calls."""

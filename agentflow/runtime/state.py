@@ -35,11 +35,6 @@ class Gate:
         self._closed: asyncio.Event | None = None
         self._quiet: asyncio.Event | None = None
 
-    @property
-    def paused(self) -> bool:
-        """Whether nothing new may start."""
-        return self._closed is not None
-
     def pause(self) -> None:
         """Let nothing new start; what runs goes on."""
         self._closed = self._closed or asyncio.Event()

@@ -193,8 +193,7 @@ class Board:
             call.estimate = tool.options.estimate_of(arguments)
         if call.estimate is None:
             call.estimate = context.runtime.estimates.get(tool.name)
-        with context.state.gate.busy():
-            await self._admitted(call, tool, arguments)
+        await self._admitted(call, tool, arguments)
 
     async def _admitted(self, call: Call, tool: Tool[..., object], arguments: dict[str, object]) -> None:
         """Run the call once it is approved and there is a slot for it."""
@@ -208,12 +207,17 @@ class Board:
             return
         if approval and not await self._approved(call):
             return
+        gate = self._context.state.gate
         if slots is None:
-            await self._begin(call, tool, arguments, mark=deferred)
+            await gate.passed()
+            with gate.busy():
+                await self._begin(call, tool, arguments, mark=deferred)
             return
         slot = self._slots.setdefault(tool.name, asyncio.Semaphore(slots))
         async with slot:
-            await self._begin(call, tool, arguments, mark=True)
+            await gate.passed()
+            with gate.busy():
+                await self._begin(call, tool, arguments, mark=True)
 
     async def _approved(self, call: Call) -> bool:
         context = self._context

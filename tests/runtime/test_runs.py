@@ -5,13 +5,15 @@ import json
 import time
 
 import pytest
+from blockbuster import BlockBuster
 from virtual import virtual
 
-from agentflow import Context, LimitExceeded, Limits, RunError, Runtime, UserError
+from agentflow import Agent, Context, LimitExceeded, Limits, RunError, Runtime, UserError, tool
 from agentflow.runtime.bus import KEPT, QUEUED
 from agentflow.runtime.control import command
-from agentflow.testing import assert_nothing_left
+from agentflow.testing import FakeEndpoint, ScriptedCall, assert_nothing_left
 from agentflow_protocols.trace import (
+    ApprovalNeeded,
     Custom,
     Lagged,
     RunFinished,
@@ -178,6 +180,51 @@ async def test_pause_lets_nothing_new_start():
         assert run.status == "running"
         run.resume()
         assert (await run.result()).virtual_s == 104.5  # step 2 had ended at 2 s
+
+
+@virtual
+async def test_pause_and_stop_does_not_wait_for_a_person(tmp_path):
+    @tool(needs_approval=True)
+    async def pay() -> str:
+        return "paid"
+
+    agent = Agent(FakeEndpoint([ScriptedCall("pay"), "done"]), tools=[pay])
+    async with Runtime(tmp_path / "runs.db") as runtime:
+        async with runtime.start(agent, "Go.") as run:
+            async for event in run:
+                if isinstance(event, ApprovalNeeded):
+                    break
+            await run.pause(stop=True)
+            assert run.status == "paused"
+            with pytest.raises(RunError, match="was paused: it can be resumed"):
+                await run.result()
+        async with runtime.resume(run.id, agent) as again:
+            async for event in again:
+                if isinstance(event, ApprovalNeeded):
+                    await again.approve(event.call)
+            assert (await again.result()).output == "done"
+
+
+async def test_the_loop_is_never_blocked_by_the_journal(tmp_path):
+    @tool
+    async def look() -> str:
+        return "seen"
+
+    @tool
+    def think() -> str:
+        time.sleep(0.01)
+        return "thought"
+
+    async with Runtime(tmp_path / "runs.db") as runtime:
+        agent = Agent(
+            FakeEndpoint([[ScriptedCall("look"), ScriptedCall("think")], "done"]), tools=[look, think]
+        )
+        blocking = BlockBuster("agentflow")
+        blocking.activate()
+        try:
+            assert (await runtime.run(agent, "Go.")).output == "done"
+        finally:
+            blocking.deactivate()
 
 
 @virtual
