@@ -143,12 +143,15 @@ class Lines:
 
     def __init__(self, say: Callable[[str], None] = note) -> None:
         self._say = say
+        self._begun: float | None = None
 
     def take(self, event: Event) -> None:
-        """Write the event, when it is one that a person wants to see."""
+        """Write the event, when it is one that a person wants to see, with the seconds since the first."""
+        if self._begun is None:
+            self._begun = event.time
         text = _line(event)
         if text is not None:
-            self._say(f"[{event.time:10.1f}] {error_line(text)}")
+            self._say(f"[{event.time - self._begun:10.1f}] {error_line(text)}")
 
     def close(self) -> None:
         """Nothing is left to show."""

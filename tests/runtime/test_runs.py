@@ -206,11 +206,11 @@ async def test_pause_and_stop_does_not_wait_for_a_person(tmp_path):
 
 
 async def test_the_loop_is_never_blocked_by_the_journal(tmp_path):
-    @tool
+    @tool(reply="wait")
     async def look() -> str:
         return "seen"
 
-    @tool
+    @tool(reply="wait")
     def think() -> str:
         time.sleep(0.01)
         return "thought"
