@@ -24,7 +24,8 @@ class LocalModel:
 
     Each Runtime that uses it has one server process, which loads the model when it is
     first asked and ends with the Runtime. `slots` requests are answered at once, each
-    with a window of `context` tokens; more wait in order. Raises `UserError` when the
+    with a window of `context` tokens; more wait in order. `threads` compute: by default
+    so many that the program keeps a core. Raises `UserError` when the
     extra `local` is not installed, or the model is not on this machine.
     """
 
@@ -34,11 +35,12 @@ class LocalModel:
         *,
         context: int = 4096,
         slots: int = 2,
+        threads: int | None = None,
         timeouts: Timeouts | None = None,
         capabilities: Capabilities | None = None,
     ) -> None:
-        for what, value in (("context", context), ("slots", slots)):
-            if value < 1:
+        for what, value in (("context", context), ("slots", slots), ("threads", threads)):
+            if value is not None and value < 1:
                 raise UserError(f"local:{name}: {what} must be at least 1, not {value}")
         self.name = f"local:{name}"
         self.path = _file_of(name)
@@ -46,6 +48,7 @@ class LocalModel:
             raise missing_extra("xllamacpp", "local")
         self.context = context
         self.slots = slots
+        self.threads = threads or 0
         self.timeouts = timeouts or Timeouts()
         self.capabilities = capabilities or Capabilities(
             parallel_tool_calls=False, images=False, files=False, strict_tools=False, context_window=context
@@ -57,8 +60,8 @@ class LocalModel:
 
     def server(self, resources: Resources) -> ServerProcess:
         """Return the server of this model that `resources` own, started or not."""
-        key = ("local", str(self.path), self.context, self.slots)
-        return resources.get(key, lambda: ServerProcess(self.name, self.path, self.context, self.slots))
+        shape = (self.path, self.context, self.slots, self.threads)
+        return resources.get(("local", *shape), lambda: ServerProcess(self.name, *shape))
 
 
 class LocalReplyStream:

@@ -33,14 +33,15 @@ class ServedModel:
 class ServerProcess:
     """A server of the model in the file `path`.
 
-    `slots` requests are answered at once, each with `context` tokens; whoever asks
-    acquires one of `self.slots` first, so that nothing waits inside the server.
+    `slots` requests are answered at once, each with `context` tokens, by `threads`
+    threads (0: as suits the machine); whoever asks acquires one of `self.slots` first, so that nothing waits inside the server.
     """
 
-    def __init__(self, name: str, path: Path, context: int, slots: int) -> None:
+    def __init__(self, name: str, path: Path, context: int, slots: int, threads: int = 0) -> None:
         self.slots = asyncio.Semaphore(slots)
         self._name = name
-        self._order = Order(path=str(path), context=context, slots=slots, key=secrets.token_urlsafe(24))
+        key = secrets.token_urlsafe(24)
+        self._order = Order(path=str(path), context=context, slots=slots, threads=threads, key=key)
         self._starting = asyncio.Lock()
         self._process: asyncio.subprocess.Process | None = None
         self._served: ServedModel | None = None

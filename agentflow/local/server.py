@@ -23,11 +23,12 @@ _PROMPT_CACHE_MIB = 512
 
 
 class Order(TypedDict):
-    """What the first line of the input says. `context` is tokens of each of the `slots`."""
+    """What the first line of the input says. `context` is tokens of each of the `slots`; 0 threads choose."""
 
     path: str
     context: int
     slots: int
+    threads: int
     key: str
 
 
@@ -55,6 +56,8 @@ def _serve(order: Order) -> tuple[object, dict[str, object]]:
     params.model.path = order["path"]
     params.n_ctx = order["context"] * order["slots"]
     params.n_parallel = order["slots"]
+    threads = order["threads"] or _threads()
+    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads
     params.api_keys = [order["key"]]
     params.cache_ram_mib = _PROMPT_CACHE_MIB
     params.endpoint_slots = False
@@ -63,6 +66,15 @@ def _serve(order: Order) -> tuple[object, dict[str, object]]:
     server = xllamacpp.Server(params)
     url = server.listening_address
     return server, {"url": url, "tools": _takes_tools(url, order["key"])}
+
+
+def _threads() -> int:
+    """Return how many threads compute: they wait for one another, so each needs a core to itself.
+
+    With a thread for every core, one other busy program makes a reply up to ten times slower.
+    """
+    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    return max(1, cores - 1) if cores <= 4 else cores // 2  # above, half of them are mostly second threads
 
 
 def _takes_tools(url: str, key: str) -> bool:
