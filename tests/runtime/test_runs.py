@@ -216,9 +216,9 @@ async def test_the_loop_is_never_blocked_by_the_journal(tmp_path):
         return "thought"
 
     async with Runtime(tmp_path / "runs.db") as runtime:
-        agent = Agent(
-            FakeEndpoint([[ScriptedCall("look"), ScriptedCall("think")], "done"]), tools=[look, think]
-        )
+        script = [[ScriptedCall("look"), ScriptedCall("think")], "done"]
+        agent = Agent(FakeEndpoint(script * 2), tools=[look, think])
+        await runtime.run(agent, "Go.")  # imports what is imported when it is first used
         blocking = BlockBuster("agentflow")
         blocking.activate()
         try:
