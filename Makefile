@@ -5,17 +5,22 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 SPEED ?= 725
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test bench docs dist clean
+.PHONY: help setup demo demo-local test bench docs dist clean
 
 help:  ## list the targets
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 8
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 12
 
 setup: .venv/.dev-stamp  ## make .venv with all that development needs; cheap when nothing changed
 
 demo: .venv/.run-stamp  ## cook leek soup with parallel calls: no key, no network, 29 minutes of work in a few seconds
 	$(BIN)/agentflow run examples/kitchen.yaml --no-journal --speed $(SPEED)
 
+demo-local: .venv/.local-stamp  ## stream, constrain and interrupt a small model on this machine; fetches 130 MB once
+	$(BIN)/agentflow models pull smollm2-135m --quiet
+	$(BIN)/python examples/local.py
+
 test: .venv/.dev-stamp  ## run every check: tests, types, lint, layers, docs
+	@$(MAKE) --no-print-directory .venv/.local-stamp || echo "no local model here: its tests are skipped"
 	$(BIN)/python -m pytest
 
 bench: .venv/.dev-stamp  ## measure the foundation suite and write benchmarks/results/foundation.md
@@ -41,6 +46,12 @@ clean:  ## remove .venv and all that was built
 
 .venv/.dev-stamp: pyproject.toml | .venv/bin/python
 	$(PIP) install -e '.[dev]'
+	touch .venv/.run-stamp $@
+
+# The prebuilt wheel, or none: building llama.cpp from source would take many minutes.
+.venv/.local-stamp: pyproject.toml | .venv/bin/python
+	$(PIP) install --only-binary xllamacpp -e '.[local]'
+	$(BIN)/agentflow models pull smollm2-135m --quiet
 	touch .venv/.run-stamp $@
 
 .venv/.docs-stamp: pyproject.toml | .venv/bin/python

@@ -34,7 +34,8 @@ class ServerProcess:
     """A server of the model in the file `path`.
 
     `slots` requests are answered at once, each with `context` tokens, by `threads`
-    threads (0: as suits the machine); whoever asks acquires one of `self.slots` first, so that nothing waits inside the server.
+    threads (0: as suits the machine). Whoever asks acquires one of `self.slots` first, so
+    that nothing waits inside the server.
     """
 
     def __init__(self, name: str, path: Path, context: int, slots: int, threads: int = 0) -> None:
