@@ -196,6 +196,8 @@ class Session:
             }
             ledger.put(key, encode(fact, "a call"))
         tool = self.persona.tools.get(written.name)
+        if written.name in self.persona.handoffs:
+            self.handed_to = written.name.removeprefix(TRANSFER)
         if tool is None and ready.fault is None and self._own(written.name):
             return board.own(written, lambda call: self._answer(call))
         fault = ready.fault or (None if tool else self._unknown(written.name))
@@ -215,8 +217,7 @@ class Session:
     async def _answer(self, call: Call) -> str | None:
         """Answer one of the session's own calls; None leaves `wait` to the delivery."""
         if call.name in self.persona.handoffs:
-            self.handed_to = call.name.removeprefix(TRANSFER)
-            return f"the conversation goes on with {self.handed_to}"
+            return f"the conversation goes on with {call.name.removeprefix(TRANSFER)}"
         return await answer(self._context, self._board, call)
 
     # The boundary.

@@ -54,10 +54,11 @@ class ModelStep:
         self._start_call = start_call
         self._chain = ""
         self._chained = 0
+        self._hashed: tuple[int, bytes, str] = (0, b"", "")
 
     def restart(self) -> None:
         """Chain from the first message again: the conversation was shortened."""
-        self._chain, self._chained = "", 0
+        self._chain, self._chained, self._hashed = "", 0, (0, b"", "")
 
     def request(self, persona: Persona, messages: Sequence[Message], artifacts: bool) -> ChatRequest:
         """Return the request for the next reply."""
@@ -77,7 +78,9 @@ class ModelStep:
         ledger = context.ledger
         data, hashed = b"", ""
         if ledger.durable:
-            data, hashed = self._input(request, messages)
+            if self._hashed[0] != turn:  # else a lost reply is asked for again
+                self._hashed = (turn, *self._input(request, messages))
+            _, data, hashed = self._hashed
         recorded = Recorded.find(ledger, key, hashed, data)
         context.emit(ModelCalled(persona.name, persona.carrier.name, turn, len(messages)))
         if recorded is not None:

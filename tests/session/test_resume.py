@@ -7,7 +7,7 @@ import pytest
 from virtual import virtual
 
 from agentflow import Agent, RunError, Runtime, TextDelta, ToolCalled, ToolFinished, UserError, tool
-from agentflow.testing import FakeEndpoint, ScriptedCall, ScriptedReply
+from agentflow.testing import FakeEndpoint, Fault, LoopbackServer, ScriptedCall, ScriptedReply
 from agentflow_protocols.trace import ApprovalNeeded, ModelFinished
 
 
@@ -219,3 +219,44 @@ async def test_fork_goes_on_from_a_step_with_the_rest_anew(tmp_path):
         with pytest.raises(RunError, match="no step 'llm/9'"):
             async with runtime.fork(whole.run_id, other, after="llm/9"):
                 pass
+
+
+@virtual
+async def test_a_handoff_is_handed_over_again(tmp_path):
+    path = tmp_path / "runs.db"
+
+    def desk(french):
+        speaker = Agent(french, name="french")
+        return Agent(FakeEndpoint([ScriptedCall("transfer_to_french")]), handoffs=[speaker], name="desk")
+
+    slow = desk(FakeEndpoint(["Bonjour, le monde, et au revoir."], tokens_per_second=1))
+    run_id = await stopped_at(path, slow, lambda event: isinstance(event, TextDelta))
+    again = desk(FakeEndpoint(["Bonjour."]))
+    async with Runtime(path) as runtime, runtime.resume(run_id, again) as run:
+        assert (await run.result()).output == "Bonjour."
+
+
+async def test_a_lost_reply_is_asked_for_again_and_the_run_can_still_be_resumed(tmp_path):
+    path = tmp_path / "runs.db"
+
+    @tool(needs_approval=True)
+    async def pay() -> str:
+        return "paid"
+
+    def answer(body):
+        return ScriptedReply(
+            text="One moment, please.", calls=[ScriptedCall("pay")] if len(server.requests) > 1 else []
+        )
+
+    with LoopbackServer(answer, faults=[Fault("cut", after=3)]) as server:
+        agent = Agent(Endpoint("m", base_url=server.url, retry=1), tools=[pay])
+        run_id = await stopped_at(path, agent, lambda event: isinstance(event, ApprovalNeeded))
+        assert len(server.requests) == 2
+    async with (
+        Runtime(path) as runtime,
+        runtime.resume(run_id, Agent(FakeEndpoint(["ok"]), tools=[pay])) as run,
+    ):
+        async for event in run:
+            if isinstance(event, ApprovalNeeded):
+                await run.approve(event.call)
+        assert (await run.result()).output == "ok"
