@@ -6,7 +6,7 @@ import json
 import pytest
 from virtual import virtual
 
-from agentflow import Agent, RunError, Runtime, TextDelta, ToolCalled, ToolFinished, UserError, tool
+from agentflow import Agent, Endpoint, RunError, Runtime, TextDelta, ToolCalled, ToolFinished, UserError, tool
 from agentflow.testing import FakeEndpoint, Fault, LoopbackServer, ScriptedCall, ScriptedReply
 from agentflow_protocols.trace import ApprovalNeeded, ModelFinished
 
