@@ -35,9 +35,13 @@ class _Connector(aiohttp.TCPConnector):
 
 
 class AiohttpTransport:
-    """Send requests by one aiohttp session, opened by the first of them."""
+    """Send requests by one aiohttp session, opened by the first of them.
 
-    def __init__(self) -> None:
+    Without `keep`, each request has a connection of its own.
+    """
+
+    def __init__(self, *, keep: bool = True) -> None:
+        self._keep = keep
         self._session: aiohttp.ClientSession | None = None
         self._clock: Clock | None = None
         self._proxies: dict[tuple[str, str | None], str | None] = {}
@@ -91,7 +95,7 @@ class AiohttpTransport:
         # The pool's clean-up is a timer of the loop that looks at wall time: on virtual time it
         # would fire without end while connections are kept, so none are.
         keep: dict[str, Any] = {"keepalive_timeout": 30.0}
-        if self._clock.kind != "wall":
+        if self._clock.kind != "wall" or not self._keep:
             keep = {"force_close": True}
         self._session = aiohttp.ClientSession(
             connector=_Connector(limit=0, ttl_dns_cache=60, **keep),

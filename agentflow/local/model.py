@@ -119,6 +119,8 @@ class LocalReplyStream:
             self._free_slot()
 
     async def _begin(self) -> HttpReplyStream:
+        from agentflow.endpoints.over_aiohttp import AiohttpTransport
+
         model = self._model
         server = model.server(self._resources)
         await server.slots.acquire()
@@ -136,6 +138,8 @@ class LocalReplyStream:
             lambda: served.key,
             capabilities=model.capabilities,
             timeouts=model.timeouts,
+            # The server closes a connection with the reply's end, and does not say so before.
+            http_client=self._resources.get(("http", "local"), lambda: AiohttpTransport(keep=False)),
         )
         return http.open(self._request, self._resources)
 
