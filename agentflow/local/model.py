@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections import deque
+from dataclasses import replace
 from pathlib import Path
 
 from agentflow.endpoints.http_model import HttpModel, HttpReplyStream
@@ -67,13 +68,14 @@ class LocalModel:
 class LocalReplyStream:
     """One reply of a local model. It waits for a slot, and for the load, when it is first read."""
 
-    __slots__ = ("_model", "_reply", "_request", "_resources", "_server")
+    __slots__ = ("_model", "_reply", "_request", "_resources", "_server", "_slot")
 
     def __init__(self, model: LocalModel, request: ChatRequest, resources: Resources) -> None:
         self._model = model
         self._request = request
         self._resources = resources
         self._server: ServerProcess | None = None
+        self._slot = 0
         self._reply: HttpReplyStream | None = None
 
     def __aiter__(self) -> LocalReplyStream:
@@ -123,7 +125,7 @@ class LocalReplyStream:
 
         model = self._model
         server = model.server(self._resources)
-        await server.slots.acquire()
+        self._slot = await server.slots.acquire(self._request.messages)
         self._server = server
         served = await server.served()
         if self._request.tools and not served.tools:
@@ -141,12 +143,14 @@ class LocalReplyStream:
             # The server closes a connection with the reply's end, and does not say so before.
             http_client=self._resources.get(("http", "local"), lambda: AiohttpTransport(keep=False)),
         )
-        return http.open(self._request, self._resources)
+        settings = self._request.settings
+        pinned = replace(settings, extra={**(settings.extra or {}), "id_slot": self._slot})
+        return http.open(replace(self._request, settings=pinned), self._resources)
 
     def _free_slot(self) -> None:
         server, self._server = self._server, None
         if server is not None:
-            server.slots.release()
+            server.slots.release(self._slot)
 
 
 def open_model(

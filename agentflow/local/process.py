@@ -13,6 +13,7 @@ from pathlib import Path
 
 from agentflow.errors import EndpointError, EndpointUnavailable, UserError
 from agentflow.local.server import Order
+from agentflow.local.slots import Slots
 from agentflow.runtime.clock import current_clock
 
 __all__ = ["ServedModel", "ServerProcess"]
@@ -39,7 +40,7 @@ class ServerProcess:
     """
 
     def __init__(self, name: str, path: Path, context: int, slots: int, threads: int = 0) -> None:
-        self.slots = asyncio.Semaphore(slots)
+        self.slots = Slots(slots)
         self._name = name
         key = secrets.token_urlsafe(24)
         self._order = Order(path=str(path), context=context, slots=slots, threads=threads, key=key)

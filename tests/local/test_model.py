@@ -18,6 +18,7 @@ from virtual import virtual
 from agentflow import Agent, Endpoint, Interrupted, Runtime, Settings, TextDelta, Timeouts, UserError, tool
 from agentflow.errors import ContextOverflow
 from agentflow.local import LocalModel, store
+from agentflow.local.slots import Slots
 from agentflow.runtime.resources import Resources
 from agentflow.testing import assert_nothing_left
 from agentflow_protocols.chat import ChatRequest, Message
@@ -85,10 +86,11 @@ class TestRealTokens:
                 soup = (await runtime.run(agent, "Which soup is quick?")).output
                 assert isinstance(soup, Soup)
 
-    async def test_an_interrupt_cuts_the_reply_and_the_model_goes_on(self) -> None:
+    async def test_an_interrupt_cuts_the_reply_and_little_is_read_again(self) -> None:
         async with assert_nothing_left():
+            agent = Agent(Endpoint(f"local:{NAME}", settings=Settings(temperature=0, max_tokens=30)))
             async with Runtime() as runtime:
-                agent = Agent(Endpoint(f"local:{NAME}", settings=ENDLESS))
+                await runtime.run(agent, "Say hello.")
                 async with runtime.start(agent, "Tell a long story about a soup.") as run:
                     written, cut = 0, False
                     async for event in run:
@@ -96,10 +98,12 @@ class TestRealTokens:
                             written += 1
                             if written == 5:
                                 await run.interrupt("Stop. Write about bread.", priority="now")
-                            if cut:
-                                break
                         cut = cut or (isinstance(event, Interrupted) and event.cut)
+                    result = await run.result()
                 assert cut
+                assert [message.role for message in result.messages] == ["user", "assistant"] * 2
+                # The first request tells no usage, since it was cut: all that is cached is the second's.
+                assert result.usage.cached_tokens > 20
 
     async def test_slots_are_shared_and_left_replies_free_them(self) -> None:
         model = LocalModel(NAME, slots=1, context=512)
@@ -188,6 +192,29 @@ class TestRealTokens:
             assert is_alive(pid)
             program.kill()
         await ended(pid)
+
+
+async def test_a_slot_is_chosen_by_what_it_knows_then_by_its_age() -> None:
+    soup, bread = [Message("user", "soup")], [Message("user", "bread")]
+    more = [*soup, Message("assistant", "leek"), Message("user", "which?")]
+    slots = Slots(2)
+
+    async def ask(messages: list[Message]) -> int:
+        slot = await slots.acquire(messages)
+        slots.release(slot)
+        return slot
+
+    assert [await ask(talk) for talk in (soup, bread, soup, more, bread, soup)] == [0, 1, 0, 0, 1, 0]
+    held = await slots.acquire(soup)
+    assert held == 0
+    assert await slots.acquire(more) == 1
+    waits = asyncio.create_task(slots.acquire(bread))
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert not waits.done()
+    waits.cancel()
+    slots.release(held)
+    assert await ask(bread) == 0
 
 
 @needs_llama
