@@ -16,7 +16,7 @@ demo: .venv/.run-stamp  ## cook leek soup with parallel calls: no key, no networ
 	$(BIN)/agentflow run examples/kitchen.yaml --no-journal --speed $(SPEED)
 
 demo-local: .venv/.local-stamp  ## stream, constrain and interrupt a small model on this machine; fetches 130 MB once
-	$(BIN)/agentflow models pull smollm2-135m --quiet
+	$(BIN)/agentflow models pull smollm2-135m --quiet > /dev/null
 	$(BIN)/python examples/local.py
 
 test: .venv/.dev-stamp  ## run every check: tests, types, lint, layers, docs
@@ -51,7 +51,7 @@ clean:  ## remove .venv and all that was built
 # The prebuilt wheel, or none: building llama.cpp from source would take many minutes.
 .venv/.local-stamp: pyproject.toml | .venv/bin/python
 	$(PIP) install --only-binary xllamacpp -e '.[local]'
-	$(BIN)/agentflow models pull smollm2-135m --quiet
+	$(BIN)/agentflow models pull smollm2-135m --quiet > /dev/null
 	touch .venv/.run-stamp $@
 
 .venv/.docs-stamp: pyproject.toml | .venv/bin/python
