@@ -81,7 +81,7 @@ class Persona:
         """Return the system message, with the session's standing words when there are tools."""
         standing = any(tool.options.reply != "wait" for tool in self.tools.values())
         text = "\n\n".join(part for part in (self.system, STANDING if standing else "") if part)
-        return [Message("system", text)] if text else []
+        return [Message("system", text, cache=True)] if text else []
 
 
 class Session:

@@ -253,7 +253,7 @@ def event_from_line(line: str) -> Event:
         data = json.loads(line)
     except ValueError as error:
         raise RemoteProtocolError(f"not a trace line: {error}") from None
-    if not isinstance(data, Mapping) or data.get("type") not in EVENTS:
+    if not isinstance(data, Mapping) or str(data.get("type")) not in EVENTS:
         raise RemoteProtocolError("not a trace line: no known event type")
     values = dict(data)
     cls = EVENTS[values.pop("type")]

@@ -8,6 +8,7 @@ process in the same folder goes on and then compares. Prints `right` or what is 
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import sys
 from collections import Counter
@@ -15,7 +16,7 @@ from pathlib import Path
 
 from agentflow import Agent, Context, Runtime, tool
 from agentflow.testing import FakeEndpoint, ScriptedCall, ScriptedReply
-from agentflow_protocols.chat import ChatRequest
+from agentflow_protocols.chat import ChatRequest, Message
 
 FOLDER = Path(sys.argv[1])
 TURNS = 6
@@ -84,7 +85,7 @@ async def main() -> None:
     print(verdict(result.messages, finished, effects))
 
 
-def verdict(messages: list[object], finished: Counter[str], before: Counter[str]) -> str:
+def verdict(messages: list[Message], finished: Counter[str], before: Counter[str]) -> str:
     """Return `right`, or the first thing that is wrong."""
     after = Counter(lines("effects"))
     again = [step for step in finished if after[step] > before[step]]
@@ -96,10 +97,12 @@ def verdict(messages: list[object], finished: Counter[str], before: Counter[str]
     doubled = [key for key, n in requests.items() if n > 2]
     if doubled or sum(n == 2 for n in requests.values()) > 1:
         return f"requests doubled: {requests}"
-    told = "\n".join(getattr(message, "text", "") for message in messages)
-    missing = [n for n in range(1, TURNS + 1) if f"paid {n}" not in told and "unknown" not in told]
-    if "all done" not in told or missing:
-        return f"results lost: {missing} of {told}"
+    told = "\n".join(message.text for message in messages)
+    written = [json.loads(call.arguments)["n"] for m in messages for call in m.calls if call.name == "pay"]
+    cut = set(range(1, TURNS + 1)) - set(written)  # killed before the model had written that call
+    lost = [n for n in written if f"paid {n}" not in told and "unknown" not in told]
+    if "all done" not in told or lost or len(cut) > 1 or any(after[f"pay {n}"] for n in cut):
+        return f"results lost: {lost}, {cut} of {told!r}"
     return "right"
 
 

@@ -7,6 +7,7 @@ from agentflow_bench.foundation.asynchow import ASYNCHOW
 from agentflow_bench.foundation.calls import CALL_COST, TOOL_START
 from agentflow_bench.foundation.clocks import CLOCKS
 from agentflow_bench.foundation.crowd import CROWD
+from agentflow_bench.foundation.fuzz import FUZZ
 from agentflow_bench.foundation.journal import LONE_STEP, STEPS
 from agentflow_bench.foundation.runs import CHILDREN, WAITING
 from agentflow_bench.foundation.startup import HELP, IMPORT
@@ -38,6 +39,7 @@ def suite() -> Suite:
             WAITING,
             STEPS,
             LONE_STEP,
+            FUZZ,
             KILLS,
             CANCELS,
             WRONG_FILES,
