@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from agentflow.errors import AgentflowError, RunError, UserError
+from agentflow.runtime.ending import end_all
 from agentflow.runtime.inbox import Interrupt
 from agentflow.runtime.state import RunState
 
@@ -63,10 +64,7 @@ class ControlServer:
         if self._server is None:
             return
         self._server.close()
-        for task in self._tasks:
-            task.cancel()
-        if self._tasks:
-            await asyncio.wait(set(self._tasks))
+        await end_all(self._tasks)
         await self._server.wait_closed()
         self._path.unlink(missing_ok=True)
 

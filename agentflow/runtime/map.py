@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Generic, TypeVar
 
 from agentflow.errors import UserError
+from agentflow.runtime.ending import end_all
 from agentflow.runtime.result import Result
 
 __all__ = ["MapStream"]
@@ -49,8 +50,7 @@ class MapStream(Generic[In, Out]):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait((self._task,))
+            await end_all((self._task,))
 
     def __aiter__(self) -> MapStream[In, Out]:
         return self

@@ -9,6 +9,7 @@ from typing import Generic, TypeVar
 
 from agentflow.errors import RunError
 from agentflow.runtime.bus import EventStream
+from agentflow.runtime.ending import end_all
 from agentflow.runtime.execute import stopped
 from agentflow.runtime.inbox import Interrupt, Priority
 from agentflow.runtime.ledger import encode
@@ -164,22 +165,11 @@ class Run(Generic[T]):
         if not task.done():
             self.state.stop_as = self.state.stop_as or status
             self.state.stop_reason = self.state.stop_reason or reason
-            task.cancel()
-            await _gone(task)
+            try:
+                await end_all((task,))
+            finally:
+                if not task.cancelled():
+                    task.exception()  # it is told by `result`, if anybody asks
         if self.state.status == "running":  # cancelled before its first step
             self.state.finish(self.state.stop_as or "cancelled", None)
             self.state.feed.close()
-
-
-async def _gone(task: asyncio.Task[Result[T]]) -> None:
-    """Wait until `task` has ended, though we be cancelled meanwhile, and pass the cancellation on."""
-    cancelled = False
-    while not task.done():
-        try:
-            await asyncio.wait((task,))
-        except asyncio.CancelledError:
-            cancelled = True
-    if not task.cancelled():
-        task.exception()
-    if cancelled:
-        raise asyncio.CancelledError

@@ -17,6 +17,7 @@ from agentflow.runtime.bus import EventStream, Feed
 from agentflow.runtime.clock import current_clock
 from agentflow.runtime.context import Context, Job
 from agentflow.runtime.control import ControlServer
+from agentflow.runtime.ending import end_all
 from agentflow.runtime.execute import execute, name_of, recorded_input
 from agentflow.runtime.journal import Journal, RunRow
 from agentflow.runtime.ledger import Ledger
@@ -84,11 +85,8 @@ class Runtime:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._open = False
-        for task in self._tasks:
-            task.cancel()
-        if self._tasks:
-            await asyncio.wait(set(self._tasks))
         try:
+            await end_all(self._tasks)
             if self._control is not None:
                 await self._control.aclose()
             await self.resources.aclose()

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, TypeVar, cast
 
 from agentflow.errors import ToolError, ToolRetry
+from agentflow.runtime.ending import end_all
 from agentflow.runtime.journal import StepFact
 from agentflow.runtime.ledger import decode, encode
 from agentflow.session.blocks import clip
@@ -141,9 +142,8 @@ class Board:
     async def cancel(self, call: Call) -> None:
         """Cancel a call on the model's wish, and wait until nothing of it runs."""
         call.unwanted = True
-        if call.task is not None and not call.task.done():
-            call.task.cancel()
-            await asyncio.wait((call.task,))
+        if call.task is not None:
+            await end_all((call.task,))
 
     def detach(self, keep: Callable[[asyncio.Task[None]], None]) -> None:
         """Hand what still runs over to `keep`."""
@@ -154,11 +154,7 @@ class Board:
 
     async def aclose(self) -> None:
         """Cancel whatever still runs, and wait for it."""
-        tasks = [call.task for call in self.calls.values() if call.task is not None and not call.task.done()]
-        for task in tasks:
-            task.cancel()
-        while pending := [task for task in tasks if not task.done()]:
-            await asyncio.wait(pending)
+        await end_all(call.task for call in self.calls.values() if call.task is not None)
 
     async def _run(self, call: Call) -> None:
         """Bring one call to its outcome; an error that no model can mend ends the session."""

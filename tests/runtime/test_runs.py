@@ -331,3 +331,31 @@ async def test_ten_thousand_runs_at_once_are_cheap():
         async with runtime.map(nap, [0.5] * 10_000, concurrency=10_000) as results:
             assert len([result async for result in results]) == 10_000
         assert time.perf_counter() - began < 20
+
+
+@virtual
+async def test_a_second_cancellation_while_a_run_ends_leaves_nothing():
+    ends = []
+
+    async def job(context: Context[object], text: str) -> None:
+        try:
+            await asyncio.sleep(1000)
+        finally:
+            try:
+                await asyncio.sleep(500)
+            finally:
+                ends.append(asyncio.get_running_loop().time())
+
+    async def outer():
+        async with Runtime() as runtime:
+            await runtime.run(job, "x")
+
+    task = asyncio.create_task(outer())
+    await asyncio.sleep(1)
+    task.cancel()
+    await asyncio.sleep(1)
+    assert not task.done()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert ends == [2.0]
