@@ -27,6 +27,10 @@ def run_command(args: Sequence[str]) -> int:
     try:
         status = command.main(args=list(args), prog_name="agentflow", standalone_mode=False)
     except KeyboardInterrupt:
+        if args[:1] == ["run"] and "--json" in args:  # before there was a run that could be paused
+            from agentflow._cli.session import failure
+
+            _print_json(failure(KeyboardInterrupt("Ctrl-C before the run began"), "cancelled"))
         return 130
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else 1
@@ -39,7 +43,7 @@ def run_command(args: Sequence[str]) -> int:
 
 def _fail(error: Exception, args: Sequence[str]) -> int:
     """Print what went wrong and return the exit status for it."""
-    from agentflow._cli.say import as_json, note, print_data, print_error
+    from agentflow._cli.say import note, print_error
     from agentflow.errors import AgentflowError, UserError
 
     if isinstance(error, BrokenPipeError):
@@ -57,9 +61,9 @@ def _fail(error: Exception, args: Sequence[str]) -> int:
     if not wrong_use and "--json" in args and args[0] == "run":
         from agentflow._cli.session import failure
 
-        print_data(as_json(failure(error)))
+        _print_json(failure(error))
     if wrong_use and "--json" in args:
-        print_data(as_json({"status": "invalid", "errors": _errors(error, text)}))
+        _print_json({"status": "invalid", "errors": _errors(error, text)})
     for problem in getattr(error, "problems", ()):
         note(str(problem))
     if hasattr(error, "problems"):
@@ -68,6 +72,12 @@ def _fail(error: Exception, args: Sequence[str]) -> int:
         text = f"{type(error).__name__}: {text} (AGENTFLOW_DEBUG=1 shows where)"
     print_error(text)
     return 2 if wrong_use else 1
+
+
+def _print_json(value: object) -> None:
+    from agentflow._cli.say import as_json, print_data
+
+    print_data(as_json(value))
 
 
 def _errors(error: Exception, text: str) -> list[dict[str, object]]:

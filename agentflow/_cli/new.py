@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -151,4 +152,7 @@ def new(
         print_data(as_json({"folder": str(folder), "files": sorted(files)}))
     else:
         print_data("\n".join(str(folder / file) for file in sorted(files)))
-        note(f"try: agentflow run {folder / 'workflow.yaml'} --speed 5", quiet=quiet)
+        note(
+            f"try: {shlex.join(['agentflow', 'run', str(folder / 'workflow.yaml'), '--speed', '5'])}",
+            quiet=quiet,
+        )

@@ -33,6 +33,9 @@ __all__ = [
     "tree",
 ]
 
+_STATUSES = ("cancelled", "failed", "limit", "paused", "running", "succeeded")
+_APPROVE = "approve/"
+
 RunId: TypeAlias = Annotated[str, typer.Argument(metavar="ID", help="A run's id, or its beginning.")]
 File: TypeAlias = Annotated[Path, typer.Argument(metavar="FILE", help="The run's workflow file.")]
 Speed: TypeAlias = Annotated[
@@ -57,6 +60,12 @@ def list_runs(
     no_color: NoColor = False,
 ) -> None:
     """List the runs of a journal, the newest first."""
+    from agentflow.errors import UserError
+    from agentflow_protocols.workflow import did_you_mean, one_of
+
+    if status is not None and status not in _STATUSES:
+        near = did_you_mean(status, _STATUSES)
+        raise UserError(f"--status: no status `{status[:40]}`; allowed: {one_of(_STATUSES)}{near}")
     with reader_of(journal) as reader:
         rows = [_row(row) for row in reader.runs(status)]
     if as_data:
@@ -235,6 +244,7 @@ def approve(
     no_color: NoColor = False,
 ) -> None:
     """Approve a call that waits for a person."""
+    _must_wait(journal, id, call)
     _command(journal, id, as_data, quiet, {"command": "approve", "call": call})
 
 
@@ -249,6 +259,7 @@ def deny(
     no_color: NoColor = False,
 ) -> None:
     """Deny a call that waits for a person."""
+    _must_wait(journal, id, call)
     _command(journal, id, as_data, quiet, {"command": "deny", "call": call, "why": why})
 
 
@@ -343,6 +354,23 @@ def full_id(reader: Reader, id: str) -> str:
         return found[0]
     what = f"{len(found)} runs begin with `{id[:60]}`" if found else f"no run `{id[:60]}` in the journal"
     raise UserError(f"{what}: see `agentflow runs list`{did_you_mean(id, ids)}")
+
+
+def _must_wait(journal: Path, id: str, call: str) -> None:
+    """Raise `UserError` when no call of this id, in a run under way, waits for a person."""
+    from agentflow.errors import UserError
+    from agentflow_protocols.workflow import did_you_mean
+
+    with reader_of(journal) as reader:
+        id = full_id(reader, id)
+        records = reader.load(id)
+        names = [name for run in records for name, _ in reader.waiting(run)]
+    calls = [name.removeprefix(_APPROVE) for name in names if name.startswith(_APPROVE)]
+    if records[id].row.status == "running" and call not in calls:
+        waiting = f"; waiting: {', '.join(calls)}" if calls else ", and no other call does"
+        raise UserError(
+            f"no call `{call[:60]}` of {id} waits for a person{waiting}{did_you_mean(call, calls)}"
+        )
 
 
 def _command(journal: Path, id: str, as_data: bool, quiet: bool, asked: dict[str, object]) -> None:

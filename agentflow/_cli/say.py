@@ -3,22 +3,57 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
 from collections.abc import Iterable, Mapping
 
-__all__ = ["as_json", "as_text", "error_line", "fancy", "note", "print_data", "print_error", "table"]
+__all__ = [
+    "as_json",
+    "as_text",
+    "error_line",
+    "fancy",
+    "note",
+    "print_data",
+    "print_error",
+    "table",
+    "write_text",
+]
 
 
 def print_data(text: str) -> None:
     """Print data on stdout, and see it off: a broken pipe must show here."""
-    sys.stdout.write(text if text.endswith("\n") else text + "\n")
-    sys.stdout.flush()
+    write_text(text if text.endswith("\n") else text + "\n")
+
+
+def write_text(text: str) -> None:
+    """Write text on stdout at once, and never fail for its characters.
+
+    What the encoding lacks is escaped. A terminal gets no control codes from data; a
+    pipe gets the data as it is.
+    """
+    out = sys.stdout
+    if out.isatty():
+        text = "".join(c if c.isprintable() or c in "\n\t" else "?" for c in text)
+    encoding = out.encoding or "utf-8"
+    out.write(text.encode(encoding, "backslashreplace").decode(encoding))
+    out.flush()
 
 
 def as_json(value: object) -> str:
-    """Return `value` as indented JSON."""
-    return json.dumps(value, ensure_ascii=False, indent=2, default=str)
+    """Return `value` as indented JSON; a number that JSON lacks (NaN) is null."""
+    try:
+        return json.dumps(value, ensure_ascii=False, indent=2, default=str, allow_nan=False)
+    except ValueError:
+        return json.dumps(_finite(value), ensure_ascii=False, indent=2, default=str)
+
+
+def _finite(value: object) -> object:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, Mapping):
+        return {key: _finite(child) for key, child in value.items()}
+    return [_finite(child) for child in value] if isinstance(value, list | tuple) else value
 
 
 def as_text(value: object) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 import signal
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import asdict, dataclass, field
@@ -96,23 +97,48 @@ async def _main(session: _Session, start: Starter) -> int:
         session.view = Live(loop.time) if drawn else Lines()
     sinks: list[Callable[[Event], object]] = [session.take]
     if trace is not None:
-        sinks.append(lambda event: trace.write(event_to_line(event) + "\n"))
+        sinks.append(trace.take)
     try:
         async with Runtime(options.journal, sinks=sinks) as runtime:
             async with start(runtime) as run:
-                return await _follow(session, run)
+                status = await _follow(session, run)
     finally:
         if session.view is not None:
             session.view.close()
-        if trace is not None:
-            trace.close()
+        fault = None if trace is None else trace.close()
+    if fault is not None:
+        print_error(f"can't write the trace {options.trace}: {fault}; the run went on without it")
+    return status or int(fault is not None)
 
 
-def _open_trace(path: Path | None) -> IO[str] | None:
+class _Trace:
+    """Writes every event as a line. A full disk ends the trace, never the run."""
+
+    def __init__(self, file: IO[str]) -> None:
+        self._file = file
+        self._fault: str | None = None
+
+    def take(self, event: Event) -> None:
+        if self._fault is None:
+            try:
+                self._file.write(event_to_line(event) + "\n")
+            except OSError as error:
+                self._fault = error.strerror
+
+    def close(self) -> str | None:
+        """Close the file and return what went wrong with it."""
+        try:
+            self._file.close()
+        except OSError as error:
+            self._fault = self._fault or error.strerror
+        return self._fault
+
+
+def _open_trace(path: Path | None) -> _Trace | None:
     if path is None:
         return None
     try:
-        return open(path, "w", encoding="utf-8", buffering=1)
+        return _Trace(open(path, "w", encoding="utf-8", buffering=1))
     except OSError as error:
         raise UserError(f"can't write the trace {path}: {error.strerror}") from None
 
@@ -170,9 +196,10 @@ async def _interrupt_by_lines(run: Run[Json]) -> None:
 def _report(session: _Session, run: Run[Json], output: Json, error: Exception | None) -> int:
     """Print the run's outcome and return the exit status."""
     options, status = session.options, run.status
-    wrong_use = isinstance(error, UserError)
+    begun = run.usage.requests > 0 and options.resume is None
+    wrong_use = isinstance(error, UserError) and not begun
     if options.as_data:
-        print_data(as_json(_outcome(run, output, error)))
+        print_data(as_json(_invalid(error) if wrong_use else _outcome(run, output, error)))
     elif error is None:
         print_data(as_text(output))
     if error is not None and status not in ("paused", "cancelled"):
@@ -182,8 +209,10 @@ def _report(session: _Session, run: Run[Json], output: Json, error: Exception | 
         note(_summary(session, run))
     if session.interrupts:
         if status == "paused" and options.journal is not None:
-            where = "" if str(options.journal) == ".agentflow/runs.db" else f" --journal {options.journal}"
-            note(f"paused; go on with: agentflow run {options.file} --resume {run.id}{where}")
+            again = ["agentflow", "run", str(options.file), "--resume", run.id]
+            if str(options.journal) != ".agentflow/runs.db":
+                again += ["--journal", str(options.journal)]
+            note(f"paused; go on with: {shlex.join(again)}")
         else:
             note("cancelled" if status != "paused" else "paused; without a journal it can't be resumed")
         return 130
@@ -192,11 +221,11 @@ def _report(session: _Session, run: Run[Json], output: Json, error: Exception | 
     return 2 if wrong_use else 1
 
 
-def failure(error: Exception) -> dict[str, object]:
+def failure(error: BaseException, status: str = "failed") -> dict[str, object]:
     """Return the object that `run --json` prints when no run came to be."""
     return {
         "run_id": None,
-        "status": "failed",
+        "status": status,
         "output": None,
         "error": {"type": type(error).__name__, "message": str(error)},
         "usage": dict.fromkeys(_USAGE, 0),
@@ -206,11 +235,14 @@ def failure(error: Exception) -> dict[str, object]:
     }
 
 
+def _invalid(error: Exception | None) -> dict[str, object]:
+    """Return the object that `run --json` prints for wrong use, before a model was asked."""
+    fault = {"file": None, "line": None, "column": None, "message": str(error)}
+    return {"status": "invalid", "errors": [fault]}
+
+
 def _outcome(run: Run[Json], output: Json, error: Exception | None) -> dict[str, object]:
     """Return the object that `run --json` prints."""
-    if isinstance(error, UserError):
-        fault = {"file": None, "line": None, "column": None, "message": str(error)}
-        return {"status": "invalid", "errors": [fault]}
     usage = asdict(run.usage)
     return {
         "run_id": run.id,

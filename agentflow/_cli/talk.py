@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agentflow._cli.keyboard import Keyboard
-from agentflow._cli.say import as_text, note, print_data, print_error
+from agentflow._cli.say import as_text, note, print_data, print_error, write_text
 from agentflow._cli.view import call_label
 from agentflow.errors import AgentflowError, RunError, UserError
 from agentflow.runtime import Limits, Run, Runtime
@@ -95,11 +94,11 @@ async def _print(run: Run[Json], quiet: bool) -> bool:
     said = fresh = False
     async for event in run:
         if isinstance(event, TextDelta):
-            _write(event.text)
+            write_text(event.text)
             said = fresh = True
         elif isinstance(event, ApprovalNeeded | ModelCalled | ToolCalled | ToolFinished | RunFinished):
             if fresh:
-                _write("\n")
+                write_text("\n")
                 fresh = False
             if isinstance(event, ToolCalled):
                 note(f"  > {call_label(event.name, event.arguments)}", quiet=quiet)
@@ -108,10 +107,5 @@ async def _print(run: Run[Json], quiet: bool) -> bool:
             elif isinstance(event, ToolFinished):
                 note(f"  < {event.name} {event.status} after {event.seconds:.1f} s", quiet=quiet)
     if fresh:
-        _write("\n")
+        write_text("\n")
     return said
-
-
-def _write(text: str) -> None:
-    sys.stdout.write(text)
-    sys.stdout.flush()

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from agentflow._cli.say import error_line, note
-from agentflow.workflow.tally import counts
+from agentflow.workflow.tally import counts, own_seconds
 from agentflow_protocols.trace import (
     ApprovalNeeded,
     ApprovalSettled,
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from rich.console import Group
     from rich.live import Live as RichLive
     from rich.text import Text
+
+    from agentflow_protocols.chat import Json
 
 __all__ = ["Bar", "Board", "Lines", "Live", "View", "call_label", "seconds_text"]
 
@@ -75,6 +77,7 @@ class Board:
     approvals: dict[str, str] = field(default_factory=dict)
     finished: int = 0
     call_seconds: float = 0.0
+    inner: dict[str, float] = field(default_factory=dict)
     requests: int = 0
     tokens: int = 0
     cost: float | None = 0.0
@@ -101,18 +104,25 @@ class Board:
                 self.calls[event.run, call] = Bar(call_label(name, arguments), event.time)
             case ToolProgress(call=call, data=data):
                 if (bar := self.calls.get((event.run, call))) is not None:
-                    bar.note = error_line(data if isinstance(data, str) else json.dumps(data))[:30]
+                    bar.note = _progress(data)[:30]
             case ToolFinished(call=call, name=name, status=status, seconds=seconds) if counts(name):
                 bar = self.calls.setdefault((event.run, call), Bar(name, event.time - seconds))
                 bar.end, bar.status, bar.note = event.time, status, ""
                 self.finished += 1
-                self.call_seconds += seconds
+                self.call_seconds += own_seconds(event, self.inner)
             case ApprovalNeeded(call=call, name=name):
                 self.approvals[call] = f"{name} waits for approval: agentflow runs approve {event.run} {call}"
             case ApprovalSettled(call=call):
                 self.approvals.pop(call, None)
             case _:
                 pass
+
+
+def _progress(data: Json) -> str:
+    """Return a tool's word on its progress as a short text: `percent 50` for `{"percent": 50}`."""
+    if isinstance(data, dict):
+        return error_line(", ".join(f"{key} {_progress(value)}" for key, value in data.items()))
+    return error_line(data if isinstance(data, str) else json.dumps(data, ensure_ascii=False))
 
 
 def call_label(name: str, arguments: str) -> str:
@@ -172,7 +182,7 @@ def _line(event: Event) -> str | None:
         case ToolFinished(name=name, status=status, seconds=seconds):
             return f"call {name} {status} after {seconds_text(seconds)}"
         case ToolProgress(name=name, data=data):
-            return f"call {name}: {data if isinstance(data, str) else json.dumps(data)}"[:200]
+            return f"call {name}: {_progress(data)}"[:200]
         case Interrupted(source=source, text=text):
             return f"interrupt from {source}: {text[:100]}"
         case ApprovalNeeded(call=call, name=name):

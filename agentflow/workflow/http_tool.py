@@ -62,6 +62,8 @@ class HttpCall:
             data = await self._read(response)
         finally:
             await response.aclose()
+        for secret in self._secret.values():  # a server may echo what it was sent
+            data = data.replace(secret.encode(), b"***")
         status = response.status
         if status in _RETRIED or status >= 500:
             raise EndpointUnavailable(f"HTTP {status}", status=status)

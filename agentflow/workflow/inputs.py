@@ -67,6 +67,8 @@ def _example(section: InputSection) -> str:
 
 def input_from_text(name: str, section: InputSection, text: str) -> Json:
     """Return the value that `text` of a command line stands for. Raises `UserError`."""
+    if not text.isascii() and any("\ud800" <= c <= "\udfff" for c in text):
+        raise UserError(f"input `{name}`: it is not UTF-8 text")
     try:
         match section.type:
             case "integer":
@@ -77,7 +79,7 @@ def input_from_text(name: str, section: InputSection, text: str) -> Json:
                 return {"true": True, "false": False}[text.lower()]
             case "json":
                 return _json(text)
-    except (ValueError, KeyError):
+    except (ValueError, KeyError, RecursionError):
         words = {"integer": "a whole number", "boolean": "true or false", "json": "JSON"}
         allowed = words.get(section.type, "a number")
         raise UserError(f"input `{name}`: found {text[:40]!r}, allowed is {allowed}") from None
@@ -86,13 +88,17 @@ def input_from_text(name: str, section: InputSection, text: str) -> Json:
 
 def _finite(number: float) -> float:
     if not abs(number) < float("inf"):
-        raise ValueError
+        raise ValueError("NaN and Infinity are no JSON")
     return number
 
 
 def _json(text: str) -> Json:
-    value: Json = json.loads(text)
+    value: Json = json.loads(text, parse_constant=_finite_text, parse_float=_finite_text)
     return value
+
+
+def _finite_text(number: str) -> float:
+    return _finite(float(number))
 
 
 def _record(name: str, text: str, base: Path) -> Json:
@@ -108,7 +114,7 @@ def _record(name: str, text: str, base: Path) -> Json:
                 if not line.strip():
                     continue
                 try:
-                    record = json.loads(line)
+                    record = _json(line)
                 except ValueError as error:
                     raise UserError(f"input `{name}`: {file}:{number}: not JSON: {error}") from None
                 if not isinstance(record, dict) or "id" not in record:

@@ -11,7 +11,7 @@ from agentflow.runtime import Context, EventStream
 from agentflow.session.blocks import BUILTINS, TRANSFER
 from agentflow_protocols.trace import Event, ToolFinished
 
-__all__ = ["Tally", "counts", "tally_of"]
+__all__ = ["Tally", "counts", "own_seconds", "tally_of"]
 
 
 @dataclass(slots=True)
@@ -24,6 +24,7 @@ class Tally:
     calls: int = 0
     seconds: float = 0.0
     task: asyncio.Task[None] | None = field(default=None)
+    inner: dict[str, float] = field(default_factory=dict)
 
     def take(self, event: Event) -> None:
         """Count the event, when it is the end of a call."""
@@ -31,7 +32,7 @@ class Tally:
         inside = event.run == self.context.run_id or event.run.startswith(f"{self.context.run_id}/")
         if isinstance(event, ToolFinished) and inside and counts(event.name):
             self.calls += 1
-            self.seconds += event.seconds
+            self.seconds += own_seconds(event, self.inner)
 
     async def follow(self) -> None:
         """Count what comes, until cancelled."""
@@ -50,6 +51,16 @@ class Tally:
 def counts(name: str) -> bool:
     """Return whether a call of this name is a tool's, and not one that the session answers itself."""
     return name not in BUILTINS and not name.startswith(TRANSFER)
+
+
+def own_seconds(event: ToolFinished, inner: dict[str, float]) -> float:
+    """Return the seconds of a call without those of the calls in it, when it was an agent's.
+
+    `inner` keeps the seconds of the calls of each run, and is brought up to date.
+    """
+    within = inner.pop(f"{event.run}/{event.name}-{event.call}", 0.0)
+    inner[event.run] = inner.get(event.run, 0.0) + event.seconds
+    return max(0.0, event.seconds - within)
 
 
 @asynccontextmanager

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from agentflow._cli import run_command
+from agentflow._cli.say import print_data
 from agentflow_protocols.trace import ModelFinished, RunFinished, ToolFinished, event_from_line
 
 WORKFLOW = """\
@@ -106,6 +111,72 @@ def test_a_failed_run_exits_1(kitchen: Files, capsys: pytest.CaptureFixture[str]
     data = json.loads(out)
     assert (data["status"], data["output"], data["error"]["type"]) == ("failed", None, "RequestRejected")
     assert "Traceback" not in err
+
+
+def test_a_fault_after_the_model_was_asked_is_a_failed_run(
+    kitchen: Files, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = kitchen(replies="- text: Hello.\n")
+    path.write_text(path.read_text() + "output: '{{ output.nothing }}'\n")
+    assert run("--json") == 1
+    data = json.loads(capsys.readouterr().out)
+    assert (data["status"], data["error"]["type"], data["usage"]["requests"]) == ("failed", "UserError", 1)
+    assert data["run_id"]
+
+
+def test_json_is_json_whatever_the_numbers(kitchen: Files, capsys: pytest.CaptureFixture[str]) -> None:
+    path = kitchen(
+        replies="- text: Hello.\n", inputs="{meal: {type: json, default: 1}, guests: {default: x}}"
+    )
+    path.write_text(path.read_text() + "output: ['{{ 1e308 * 10 }}', '{{ inputs.meal }}']\n")
+    assert run("--json", "--quiet") == 0
+    assert json.loads(capsys.readouterr().out)["output"] == [None, 1]
+    for text in ("NaN", "[1e999]", "[" * 100_000):
+        assert run("-i", f"meal={text}") == 2
+        assert "allowed is JSON" in capsys.readouterr().err
+    assert run("-i", "guests=a\udcff") == 2
+    assert capsys.readouterr().err == "error: input `guests`: it is not UTF-8 text\n"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_disk_ends_the_trace_and_not_the_run(
+    kitchen: Files, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kitchen()
+    assert run("--json", "--quiet", "--trace", "/dev/full") == 1
+    out, err = capsys.readouterr()
+    assert json.loads(out)["status"] == "succeeded"
+    assert err == (
+        "error: can't write the trace /dev/full: No space left on device; the run went on without it\n"
+    )
+
+
+def test_no_character_of_an_output_is_too_much(kitchen: Files) -> None:
+    kitchen(replies='- text: "\u00e9\\e[31m"\n')
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "PYTHONIOENCODING": "ascii"}
+    code = "from agentflow._cli import main; main()"
+    command = [sys.executable, "-c", code, "run", "kitchen.yaml", "--no-journal", "--quiet"]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "\\xe9\x1b[31m\n", "")
+
+
+def test_a_terminal_gets_no_control_codes_from_an_output(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setattr(sys, "stdout", Terminal())
+    print_data("\x1b]0;owned\x07 fine\n\tso")
+    assert sys.stdout.getvalue() == "?]0;owned? fine\n\tso\n"  # type: ignore[attr-defined]
+
+
+def test_ctrl_c_before_the_run_began_is_told_as_json(
+    kitchen: Files, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kitchen(tools=TOOLS + "raise KeyboardInterrupt\n")
+    assert run("--json") == 130
+    data = json.loads(capsys.readouterr().out)
+    assert (data["run_id"], data["status"], data["error"]["type"]) == (None, "cancelled", "KeyboardInterrupt")
 
 
 def test_a_limit_exits_1(kitchen: Files, capsys: pytest.CaptureFixture[str]) -> None:

@@ -105,6 +105,7 @@ def test_gc_deletes_what_ended_long_ago(run_id: str, capsys: pytest.CaptureFixtu
     [
         (["show", "nope"], 2, "no run `nope` in the journal"),
         (["show"], 2, "Missing argument 'ID'"),
+        (["list", "--status", "faild"], 2, "no status `faild`; allowed: cancelled, failed, limit, paused"),
         (["list", "--journal", "none.db"], 2, "no journal none.db"),
         (["list", "--journal", "w.yaml"], 1, "not a journal of agentflow"),
         (["cancel", "r"], 1, "no process has it open"),

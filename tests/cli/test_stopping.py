@@ -147,6 +147,10 @@ def test_another_process_approves_a_call(folder: Path, started: list[subprocess.
     tree = agentflow(folder, "runs", "tree", row["id"])
     assert "kitchen [running]" in tree.stdout
     call = waiting["name"].removeprefix("approve/")
+    wrong = agentflow(folder, "runs", "approve", row["id"], f"{call}0")
+    assert (wrong.returncode, wrong.stdout) == (2, "")
+    assert f"no call `{call}0`" in wrong.stderr
+    assert f"waiting: {call} (did you mean `{call}`?)" in wrong.stderr
     assert agentflow(folder, "runs", "approve", row["id"], call).returncode == 0
     out, _ = process.communicate(timeout=30)
     assert (process.returncode, out) == (0, "Done.\n")

@@ -118,6 +118,10 @@ async def test_secrets_come_from_the_environment(
     monkeypatch.setenv("LOOKUP_TOKEN", SECRET)
     await call(tmp_path, tool)
     assert site.asked[0][2]["authorization"] == SECRET
+    site.answers = [(418, "text/plain", SECRET.encode()), (200, "text/plain", SECRET.encode())]
+    with pytest.raises(ToolFailed, match=r"HTTP 418: \*\*\*$"):
+        await call(tmp_path, tool)
+    assert await call(tmp_path, tool) == "***", "a server that echoes it does not tell the model"
     monkeypatch.delenv("LOOKUP_TOKEN")
     with pytest.raises(WorkflowError, match=r"w\.yaml:4:12: .*environment variable LOOKUP_TOKEN"):
         await call(tmp_path, tool)

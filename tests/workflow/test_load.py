@@ -128,6 +128,22 @@ def test_output_templates_see_inputs_output_and_the_run(tmp_path: Path) -> None:
     }
 
 
+def test_the_calls_in_an_agents_call_are_not_counted_twice(tmp_path: Path) -> None:
+    path = write(
+        tmp_path,
+        'agentflow: 1\nendpoints: {main: {model: "scripted:replies.yaml"}, small: {model: "scripted:small.yaml"}}\n'
+        'tools: {nap: {python: "kitchen:nap"}}\n'
+        "agents: {cook: {endpoint: main, agents: [clerk], tools: [nap]}, clerk: {endpoint: small, tools: [nap]}}\n"
+        "agent: {use: cook, input: hi}\noutput: '{{ run.calls_s }}'\n",
+        "- calls: [{name: clerk, arguments: {input: rest}}, {name: nap, arguments: {s: 3}}]\n"
+        "- {when: rested, text: done}\n- text: not yet\n",
+        small__yaml="- calls: [{name: nap, arguments: {s: 5}}]\n- {text: rested, delay: 2}\n",
+        kitchen__py="import asyncio\nasync def nap(s: float) -> str:\n"
+        "    await asyncio.sleep(s)\n    return f'slept {s:g}'\n",
+    )
+    assert run(load(path)) == 10, "5 s and 3 s of naps, and 2 s in which the clerk wrote"
+
+
 def test_inputs_given_to_load_are_those_of_a_bare_run(tmp_path: Path) -> None:
     path = write(
         tmp_path,
