@@ -78,23 +78,11 @@ class ServerProcess:
         await self._end()
 
     async def _start(self) -> ServedModel:
-        if self._process is None:
-            # A session of its own: Ctrl-C is for the program that runs, and it decides.
-            self._process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-P",
-                str(_PROGRAM),
-                stdin=PIPE,
-                stdout=PIPE,
-                stderr=DEVNULL,
-                start_new_session=True,
-            )
-            assert self._process.stdin is not None
-            self._process.stdin.write(json.dumps(self._order).encode() + b"\n")
-        assert self._process.stdout is not None
-        line = await self._process.stdout.readline()
+        process = self._process = self._process or await self._spawn()
+        assert process.stdout is not None
+        line = await process.stdout.readline()
         if not line:
-            how = _how(await self._process.wait())
+            how = _how(await process.wait())
             await self._end()
             raise EndpointError(f"{self._name}: the server {how} while it loaded {self._order['path']}")
         answer = json.loads(line)
@@ -105,6 +93,24 @@ class ServerProcess:
                 f"does not fit into memory ({answer['error']})"
             )
         return ServedModel(f"{answer['url']}/v1", self._order["key"], answer["tools"])
+
+    async def _spawn(self) -> asyncio.subprocess.Process:
+        try:
+            # A session of its own: Ctrl-C is for the program that runs, and it decides.
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-P",
+                str(_PROGRAM),
+                stdin=PIPE,
+                stdout=PIPE,
+                stderr=DEVNULL,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise EndpointError(f"{self._name}: its server can't be started: {error.strerror}") from None
+        assert process.stdin is not None
+        process.stdin.write(json.dumps(self._order).encode() + b"\n")
+        return process
 
     async def _end(self) -> None:
         """Kill the process, if there is one, and wait until it and its pipes are gone."""

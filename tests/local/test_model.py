@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import os
+import runpy
 import signal
 import subprocess
 import sys
@@ -257,6 +258,11 @@ def test_the_missing_extra_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setitem(sys.modules, "xllamacpp", None)  # what the import system takes for not there
     with pytest.raises(UserError, match=r"pip install 'agentflow-async\[local\]'$"):
         LocalModel(str(tmp_path / "a.gguf"))
+
+
+def test_the_example_can_be_imported() -> None:
+    example = runpy.run_path(str(Path(__file__).parents[2] / "examples" / "local.py"), run_name="example")
+    assert example["MODEL"].name == f"local:{NAME}"
 
 
 @needs_llama
