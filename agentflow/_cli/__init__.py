@@ -27,10 +27,6 @@ def run_command(args: Sequence[str]) -> int:
     try:
         status = command.main(args=list(args), prog_name="agentflow", standalone_mode=False)
     except KeyboardInterrupt:
-        if args[:1] == ["run"] and "--json" in args:  # before there was a run that could be paused
-            from agentflow._cli.session import failure
-
-            _print_json(failure(KeyboardInterrupt("Ctrl-C before the run began"), "cancelled"))
         return 130
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else 1

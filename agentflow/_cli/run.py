@@ -17,6 +17,7 @@ from agentflow._cli.options import (
     Quiet,
     WorkflowFile,
 )
+from agentflow._cli.say import as_json, print_data
 
 if TYPE_CHECKING:
     from agentflow.workflow import LoadedWorkflow
@@ -50,7 +51,7 @@ def run(
 ) -> None:
     """Run a workflow. Ctrl-C once pauses it and says how to go on, twice cancels it."""
     from agentflow._cli.runs import full_id, reader_of
-    from agentflow._cli.session import RunOptions, run_workflow
+    from agentflow._cli.session import RunOptions, failure, run_workflow
     from agentflow.errors import UserError
     from agentflow.workflow import load
 
@@ -60,7 +61,12 @@ def run(
         raise UserError(f"--speed is seconds of virtual time a wall second, above 0, not {speed:g}")
     if resume is not None and no_journal:
         raise UserError("--resume reads the journal; leave --no-journal out")
-    workflow = load(file, model=model)
+    try:
+        workflow = load(file, model=model)
+    except KeyboardInterrupt:
+        if as_data:
+            print_data(as_json(failure(KeyboardInterrupt("Ctrl-C before the run began"), "cancelled")))
+        raise typer.Exit(130) from None
     options = RunOptions(
         file=file,
         journal=None if no_journal else journal,

@@ -121,7 +121,15 @@ def _render_text(text: str, names: Mapping[str, object], where: str) -> Json:
         return _jsonable(value, where)
     except TemplateError as error:
         raise UserError(f"{where}: the template fails: {' '.join(str(error).split())[:300]}") from None
-    except (ArithmeticError, TypeError, ValueError, LookupError, AttributeError) as error:
+    except (
+        ArithmeticError,
+        TypeError,
+        ValueError,
+        LookupError,
+        AttributeError,
+        NameError,
+        RuntimeError,
+    ) as error:
         raise UserError(f"{where}: the template fails: {type(error).__name__}: {error}") from None
 
 

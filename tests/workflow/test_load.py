@@ -131,9 +131,10 @@ def test_output_templates_see_inputs_output_and_the_run(tmp_path: Path) -> None:
 def test_the_calls_in_an_agents_call_are_not_counted_twice(tmp_path: Path) -> None:
     path = write(
         tmp_path,
-        'agentflow: 1\nendpoints: {main: {model: "scripted:replies.yaml"}, small: {model: "scripted:small.yaml"}}\n'
-        'tools: {nap: {python: "kitchen:nap"}}\n'
-        "agents: {cook: {endpoint: main, agents: [clerk], tools: [nap]}, clerk: {endpoint: small, tools: [nap]}}\n"
+        MAIN.replace("}}", '}, small: {model: "scripted:small.yaml"}}')
+        + 'tools: {nap: {python: "kitchen:nap"}}\n'
+        "agents: {cook: {endpoint: main, agents: [clerk], tools: [nap]},"
+        " clerk: {endpoint: small, tools: [nap]}}\n"
         "agent: {use: cook, input: hi}\noutput: '{{ run.calls_s }}'\n",
         "- calls: [{name: clerk, arguments: {input: rest}}, {name: nap, arguments: {s: 3}}]\n"
         "- {when: rested, text: done}\n- text: not yet\n",

@@ -63,6 +63,7 @@ def test_a_value_comes_out_as_it_went_in(text: str) -> None:
         "{{ inputs.zz }}",
         "{{ zz }}",
         "{{ 1 / 0 }}",
+        "{{ 1e308 * 10 }}",
         "{{ inputs.n.zz.zz }}",
         "{{ 'x' + 1 }}",
         "{{ inputs.items['a'] }}",
