@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import select
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.request import getproxies, proxy_bypass
+from weakref import WeakSet
 
 import aiohttp
 from yarl import URL
@@ -15,6 +17,7 @@ from agentflow.errors import EndpointUnavailable
 from agentflow.runtime.clock import Clock, current_clock
 
 if TYPE_CHECKING:
+    from aiohttp.base_protocol import BaseProtocol
     from aiohttp.client import ClientRequest
     from aiohttp.connector import Connection
     from aiohttp.tracing import Trace
@@ -25,13 +28,39 @@ _NO_TIMEOUT = aiohttp.ClientTimeout(total=None, connect=None, sock_connect=None,
 
 
 class _Connector(aiohttp.TCPConnector):
-    """A connector whose time-out for a new connection counts wall time."""
+    """A connector whose time-out for a new connection counts wall time.
+
+    A kept connection that the server has closed meanwhile is not used, even when the
+    loop has not seen that yet: some servers close with the end of a reply, unannounced.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._used: WeakSet[BaseProtocol] = WeakSet()
 
     async def connect(
         self, req: ClientRequest, traces: list[Trace], timeout: aiohttp.ClientTimeout
     ) -> Connection:
         async with current_clock().guard(timeout.sock_connect):
-            return await super().connect(req, traces, _NO_TIMEOUT)
+            while True:
+                connection = await super().connect(req, traces, _NO_TIMEOUT)
+                protocol = connection.protocol
+                assert protocol is not None
+                if protocol not in self._used or not _has_ended(connection.transport):
+                    self._used.add(protocol)
+                    return connection
+                connection.close()
+
+
+def _has_ended(transport: asyncio.Transport | None) -> bool:
+    """Return whether a connection without a request is at its end: nothing but that can be read."""
+    if transport is None or transport.is_closing():
+        return True
+    if transport.get_extra_info("sslcontext") is not None:
+        return False
+    looks = select.poll()
+    looks.register(transport.get_extra_info("socket"), select.POLLIN)
+    return bool(looks.poll(0))
 
 
 class AiohttpTransport:
