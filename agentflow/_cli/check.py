@@ -72,6 +72,8 @@ def _ask(
     answers = asyncio.run(_ask_all(endpoints))
     for answer in answers:
         state = answer["error"] or f"ok in {answer['seconds']} s"
+        if isinstance(answer["limits"], dict):
+            state = "; ".join([str(state), *(f"{key} {value:g}" for key, value in answer["limits"].items())])
         note(f"  {answer['endpoint']} ({answer['model']}): {state}", quiet=as_data or quiet)
     return answers, int(any(answer["error"] for answer in answers))
 

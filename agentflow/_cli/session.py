@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["RunOptions", "Starter", "failure", "run_started", "run_workflow"]
 
 _USAGE = ("input_tokens", "output_tokens", "cached_tokens", "requests")
+_ENDING = tuple(s for name in ("SIGTERM", "SIGHUP") if (s := getattr(signal, name, None)) is not None)
 Starter = Callable[[Runtime], Run[Json]]
 
 
@@ -52,6 +53,7 @@ class _Session:
     board: Board = field(default_factory=Board)
     view: View | None = None
     interrupts: int = 0
+    ended: signal.Signals | None = None
     stops: list[asyncio.Task[None]] = field(default_factory=list)
 
     def take(self, event: Event) -> None:
@@ -147,6 +149,8 @@ async def _follow(session: _Session, run: Run[Json]) -> int:
     """Wait for the run's end and print what came of it."""
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGINT, _stop, session, run)
+    for ended in _ENDING:
+        loop.add_signal_handler(ended, _end, session, run, ended)
     typing = asyncio.create_task(_interrupt_by_lines(run)) if session.options.interactive else None
     output: Json = None
     error: Exception | None = None
@@ -155,7 +159,8 @@ async def _follow(session: _Session, run: Run[Json]) -> int:
     except Exception as fault:
         error = fault
     finally:
-        loop.remove_signal_handler(signal.SIGINT)
+        for caught in (signal.SIGINT, *_ENDING):
+            loop.remove_signal_handler(caught)
         if typing is not None:
             typing.cancel()
             await asyncio.wait([typing])
@@ -175,6 +180,12 @@ def _stop(session: _Session, run: Run[Json]) -> None:
         session.stops.append(asyncio.create_task(run.pause(stop=True)))
     elif session.interrupts == 2:
         session.stops.append(asyncio.create_task(run.cancel("Ctrl-C")))
+
+
+def _end(session: _Session, run: Run[Json], caught: signal.Signals) -> None:
+    """End the run and its programs, as the system asks; with a journal it can be resumed."""
+    session.ended = caught
+    session.stops.append(asyncio.create_task(run.cancel(caught.name)))
 
 
 async def _interrupt_by_lines(run: Run[Json]) -> None:
@@ -207,18 +218,27 @@ def _report(session: _Session, run: Run[Json], output: Json, error: Exception | 
         print_error(text)
     if not options.quiet:
         note(_summary(session, run))
+    if session.ended is not None:
+        if options.journal is not None:
+            note(f"ended by {session.ended.name}; go on with: {_resuming(options, run)}")
+        return 128 + session.ended
     if session.interrupts:
         if status == "paused" and options.journal is not None:
-            again = ["agentflow", "run", str(options.file), "--resume", run.id]
-            if str(options.journal) != ".agentflow/runs.db":
-                again += ["--journal", str(options.journal)]
-            note(f"paused; go on with: {shlex.join(again)}")
+            note(f"paused; go on with: {_resuming(options, run)}")
         else:
             note("cancelled" if status != "paused" else "paused; without a journal it can't be resumed")
         return 130
     if error is None:
         return 0
     return 2 if wrong_use else 1
+
+
+def _resuming(options: RunOptions, run: Run[Json]) -> str:
+    """Return the command that goes on with the run."""
+    words = ["agentflow", "run", str(options.file), "--resume", run.id]
+    if str(options.journal) != ".agentflow/runs.db":
+        words += ["--journal", str(options.journal)]
+    return shlex.join(words)
 
 
 def failure(error: BaseException, status: str = "failed") -> dict[str, object]:

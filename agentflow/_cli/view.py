@@ -175,8 +175,9 @@ def _line(event: Event) -> str | None:
             return f"{event.run} {status}{': ' + error if error else ''}"
         case ModelCalled(agent=agent, model=model, turn=turn):
             return f"{agent} asks {model} (turn {turn})"
-        case ModelFinished(agent=agent, usage=usage, seconds=seconds):
-            return f"{agent} has its reply: {usage.output_tokens} tokens in {seconds_text(seconds)}"
+        case ModelFinished(agent=agent, model=model, usage=usage, seconds=seconds):
+            tokens = f"{usage.output_tokens} tokens in {seconds_text(seconds)}"
+            return f"{agent} has its reply from {model}: {tokens}"
         case ToolCalled(name=name, arguments=arguments):
             return f"call {call_label(name, arguments)}"
         case ToolFinished(name=name, status=status, seconds=seconds):

@@ -127,8 +127,10 @@ def test_check_asks_endpoints_when_told(tmp_path: Path, capsys: pytest.CaptureFi
         assert len(server.requests) == 0
         assert run_command(["check", "--endpoints", "--json", str(file)]) == 0
         assert len(server.requests) == 1
-    out = capsys.readouterr().out
-    answer = json.loads(out[out.index("{") :])["files"][0]["endpoints"][0]
-    assert (answer["endpoint"], answer["model"], answer["error"]) == ("main", "m", None)
-    assert answer["limits"] == {"requests_per_minute": 600}
+        out = capsys.readouterr().out
+        answer = json.loads(out[out.index("{") :])["files"][0]["endpoints"][0]
+        assert (answer["endpoint"], answer["model"], answer["error"]) == ("main", "m", None)
+        assert answer["limits"] == {"requests_per_minute": 600}
+        assert run_command(["check", "--endpoints", str(file)]) == 0
+        assert capsys.readouterr().err.endswith("s; requests_per_minute 600\n")
     assert run_command(["check", "--endpoints", str(file)]) == 1

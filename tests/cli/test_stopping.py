@@ -126,6 +126,29 @@ def test_ctrl_c_twice_cancels(folder: Path, started: list[subprocess.Popen[str]]
     assert "cancelled" in err
 
 
+def test_what_the_system_ends_leaves_no_program_and_goes_on(
+    folder: Path, started: list[subprocess.Popen[str]]
+) -> None:
+    (folder / "tools.py").write_text(
+        TOOLS + "\n\nimport agentflow\n"
+        "boil = agentflow.tool.process(['sh', '-c', 'echo $$ > pid; exec sleep {seconds}'], name='boil',"
+        " description='Boil.')\n"
+    )
+    (folder / "replies.yaml").write_text(
+        "- calls: [{name: boil, arguments: {seconds: '60'}}]\n- text: Ready.\n"
+    )
+    os.mkfifo(folder / "pid")
+    process = start(started, folder, "--json", until="call boil(60)")
+    pid = int((folder / "pid").read_text())
+    process.send_signal(signal.SIGTERM)
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == 128 + signal.SIGTERM
+    assert json.loads(out)["status"] == "cancelled"
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+    assert "ended by SIGTERM; go on with: agentflow run w.yaml --resume " in err
+
+
 def test_a_killed_run_goes_on(folder: Path, started: list[subprocess.Popen[str]]) -> None:
     process = start(started, folder, "--speed", "20", until="call boil(8)")
     process.kill()
