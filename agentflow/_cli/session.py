@@ -151,7 +151,7 @@ async def _follow(session: _Session, run: Run[Json]) -> int:
     loop.add_signal_handler(signal.SIGINT, _stop, session, run)
     for ended in _ENDING:
         loop.add_signal_handler(ended, _end, session, run, ended)
-    typing = asyncio.create_task(_interrupt_by_lines(run)) if session.options.interactive else None
+    typing = asyncio.create_task(_interrupt_by_lines(session, run)) if session.options.interactive else None
     output: Json = None
     error: Exception | None = None
     try:
@@ -188,18 +188,22 @@ def _end(session: _Session, run: Run[Json], caught: signal.Signals) -> None:
     session.stops.append(asyncio.create_task(run.cancel(caught.name)))
 
 
-async def _interrupt_by_lines(run: Run[Json]) -> None:
+async def _interrupt_by_lines(session: _Session, run: Run[Json]) -> None:
     """Interrupt the run with each line that is typed; `/approve CALL` and `/deny CALL WHY` settle a call."""
     from agentflow._cli.keyboard import Keyboard
+    from agentflow_protocols.workflow import did_you_mean
 
     with Keyboard() as keyboard:
         async for line in keyboard:
             command, _, rest = line.partition(" ")
-            if command == "/approve":
-                await run.approve(rest.strip())
-            elif command == "/deny":
+            if command in ("/approve", "/deny"):
                 call, _, why = rest.strip().partition(" ")
-                await run.deny(call, why)
+                if call not in session.board.approvals:
+                    print_error(f"no call `{call[:60]}` waits{did_you_mean(call, session.board.approvals)}")
+                elif command == "/approve":
+                    await run.approve(call)
+                else:
+                    await run.deny(call, why)
             elif line:
                 await run.interrupt(line)
 

@@ -203,6 +203,16 @@ def test_a_typed_line_interrupts(folder: Path, started: list[subprocess.Popen[st
     assert out == "Ready.\n"
 
 
+def test_a_typed_line_settles_a_call(folder: Path, started: list[subprocess.Popen[str]]) -> None:
+    (folder / "replies.yaml").write_text(
+        "- {when: too salty, text: I see.}\n- calls: [{name: serve, arguments: {dish: soup}}]\n"
+    )
+    process = start(started, folder, "--interactive", until="waits for approval")
+    out, err = process.communicate("/deny c00000002 no\n/deny c00000001 too salty\n", timeout=30)
+    assert (process.returncode, out) == (0, "I see.\n"), err
+    assert "error: no call `c00000002` waits (did you mean `c00000001`?)\n" in err
+
+
 def test_chat_keeps_its_history(folder: Path) -> None:
     (folder / "replies.yaml").write_text(
         "- {when: Hello, text: Good day.}\n- {when: again, text: We have met.}\n"
