@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Literal
 
-from agentflow._cli.say import as_json, as_text, fancy, note, print_data, print_error
+from agentflow._cli.say import as_json, as_text, error_line, fancy, note, print_data, print_error
 from agentflow._cli.view import Board, Lines, Live, View, seconds_text
 from agentflow.errors import AgentflowError, UserError
 from agentflow.runtime import Run, Runtime
@@ -61,6 +61,13 @@ class _Session:
         self.board.take(event)
         if self.view is not None:
             self.view.take(event)
+
+    def say(self, text: str) -> None:
+        """Tell the person something while the run is shown."""
+        if self.view is not None:
+            self.view.say(text)
+        else:
+            note(text)
 
 
 def run_workflow(workflow: LoadedWorkflow, inputs: Mapping[str, Json], options: RunOptions) -> int:
@@ -176,7 +183,7 @@ def _stop(session: _Session, run: Run[Json]) -> None:
     """Pause cleanly on the first Ctrl-C, cancel on the second."""
     session.interrupts += 1
     if session.interrupts == 1:
-        note("pausing once the steps under way have ended; Ctrl-C again cancels")
+        session.say("pausing once the steps under way have ended; Ctrl-C again cancels")
         session.stops.append(asyncio.create_task(run.pause(stop=True)))
     elif session.interrupts == 2:
         session.stops.append(asyncio.create_task(run.cancel("Ctrl-C")))
@@ -199,7 +206,8 @@ async def _interrupt_by_lines(session: _Session, run: Run[Json]) -> None:
             if command in ("/approve", "/deny"):
                 call, _, why = rest.strip().partition(" ")
                 if call not in session.board.approvals:
-                    print_error(f"no call `{call[:60]}` waits{did_you_mean(call, session.board.approvals)}")
+                    near = did_you_mean(call, session.board.approvals)
+                    session.say(error_line(f"error: no call `{call[:60]}` waits{near}"))
                 elif command == "/approve":
                     await run.approve(call)
                 else:

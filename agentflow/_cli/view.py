@@ -50,6 +50,9 @@ class View(Protocol):
     def take(self, event: Event) -> None:
         """Take an event, as it happens."""
 
+    def say(self, text: str) -> None:
+        """Show a remark."""
+
     def close(self) -> None:
         """Show nothing more."""
 
@@ -163,6 +166,10 @@ class Lines:
         if text is not None:
             self._say(f"[{event.time - self._begun:10.1f}] {error_line(text)}")
 
+    def say(self, text: str) -> None:
+        """Write a remark."""
+        self._say(text)
+
     def close(self) -> None:
         """Nothing is left to show."""
 
@@ -217,9 +224,15 @@ class Live:
         self._live.start()
 
     def take(self, event: Event) -> None:
-        """Take the event in; it is drawn with the next frame."""
+        """Take the event in; it is drawn with the next frame, a person's interrupt as a line above it."""
         with self._lock:
             self._board.take(event)
+        if isinstance(event, Interrupted) and event.source == "user":
+            self.say(error_line(f"interrupt: {event.text}"))
+
+    def say(self, text: str) -> None:
+        """Write a remark above what is drawn."""
+        self._live.console.print(text, markup=False)
 
     def close(self) -> None:
         """Draw the last frame and leave it there."""

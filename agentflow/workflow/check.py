@@ -9,9 +9,11 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
+from agentflow.builtin import open_model
 from agentflow.endpoints.providers import PROVIDERS
 from agentflow.endpoints.resolve import SCHEMES
 from agentflow.errors import UserError
+from agentflow.session.blocks import BUILTINS, TRANSFER
 from agentflow.workflow.modules import fault
 from agentflow.workflow.templates import Names, template_faults
 from agentflow_protocols.chat import Json
@@ -105,6 +107,7 @@ def _files(parsed: Parsed, models: bool) -> Iterator[Problem]:
     for name in _names(parsed, "agents"):
         yield from _try(parsed, ("agents", name, "instructions_file"), read_text)
         yield from _try(parsed, ("agents", name, "output", "schema"), _json_object)
+        yield from _session_names(parsed, name)
     for name in _names(parsed, "tools"):
         place = ("tools", name, "python")
         reference = _at(parsed, place)
@@ -112,6 +115,15 @@ def _files(parsed: Parsed, models: bool) -> Iterator[Problem]:
             found = fault(reference, folder_of(parsed, *place))
             if found:
                 yield parsed.report(place, found)
+
+
+def _session_names(parsed: Parsed, agent: str) -> Iterator[Problem]:
+    for field in ("tools", "agents"):
+        used = _at(parsed, ("agents", agent, field))
+        for index, name in enumerate(used if isinstance(used, list) else []):
+            if isinstance(name, str) and (name in BUILTINS or name.startswith(TRANSFER)):
+                message = f"a session has a tool of its own for `{name[:60]}`; allowed is any other name"
+                yield parsed.report(("agents", agent, field, index), message)
 
 
 def _model(parsed: Parsed, place: tuple[str, ...]) -> Iterator[Problem]:
@@ -122,6 +134,11 @@ def _model(parsed: Parsed, place: tuple[str, ...]) -> Iterator[Problem]:
     known = sorted({*PROVIDERS, *SCHEMES})
     if scheme == "scripted" and rest.strip():
         yield from _try(parsed, place, _script, rest)
+    elif scheme == "builtin" and rest.strip():
+        try:
+            open_model(rest)
+        except UserError as error:
+            yield parsed.report(place, str(error))
     elif scheme not in known and _at(parsed, (*place[:2], "base_url")) is None:
         allowed = ", ".join(f"{name}:NAME" for name in known)
         near = did_you_mean(scheme, known)
