@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from functools import cache
 from pathlib import Path
 
@@ -71,3 +72,23 @@ def test_the_example_takes_the_known_time(question) -> None:
     assert f"It took {format_seconds(known)}; one step after another takes {format_seconds(total)}." in (
         result.output
     )
+
+
+def asynchow() -> Path:
+    """Return the folder of AsyncHow's questions."""
+    given = os.environ.get("AGENTFLOW_ASYNCHOW")
+    folder = Path(given) if given else Path(__file__).parents[3] / "shared/data/asynchow"
+    if not (folder / "async.jsonl").exists():
+        pytest.skip("AsyncHow's questions are not here: set AGENTFLOW_ASYNCHOW to their folder")
+    return folder
+
+
+# The last four have durations whose words and seconds differ.
+@pytest.mark.parametrize(
+    "name", ["async-0000", "async-0100", "async-1113", "async-0356", "async-0589", "async-0594", "async-0829"]
+)
+def test_questions_of_asynchow_take_the_high_end_of_their_answer(name: str) -> None:
+    file = asynchow() / "async.jsonl"
+    question = next(q for q in map(json.loads, file.read_text().splitlines()) if q["id"] == name)
+    workflow = load(EXAMPLES / "kitchen.yaml", inputs={"question": f"{file}:{name}"})
+    assert run(workflow, clock="virtual").virtual_s == question["optimal_seconds"][1]

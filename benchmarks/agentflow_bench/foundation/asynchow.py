@@ -17,6 +17,7 @@ from pathlib import Path
 
 from agentflow.errors import UserError
 from agentflow_bench.measure import Bar, Figure, Measure, Setting, Skipped
+from agentflow_protocols.duration import format_seconds, seconds_range
 
 __all__ = ["ASYNCHOW", "Task", "read_tasks", "wording"]
 
@@ -26,12 +27,11 @@ _TOLERANCE_S = 0.001
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One question: step texts, durations in words and seconds (most), order, and the gold answer."""
+    """One question: step texts, their seconds (the high ends), order, and the gold answer."""
 
     id: str
     title: str
     texts: Sequence[str]
-    durations: Sequence[str]
     seconds: Sequence[float]
     edges: Sequence[tuple[int, int]]
     optimal_s: tuple[float, float]
@@ -57,7 +57,6 @@ def read_tasks(path: Path) -> list[Task]:
                     data["id"],
                     data["title"],
                     [step["text"] for step in steps],
-                    [step["duration"] for step in steps],
                     [float(step["seconds"][1]) for step in steps],
                     [(int(a), int(b)) for a, b in data["edges"]],
                     (float(data["optimal_seconds"][0]), float(data["optimal_seconds"][1])),
@@ -69,10 +68,14 @@ def read_tasks(path: Path) -> list[Task]:
 
 
 def wording(task: Task) -> str:
-    """Return the question as it is put to a model."""
+    """Return the question as it is put to a model, as `examples/kitchen.yaml` words it.
+
+    Durations are the high ends of the record's seconds, in words: eight of AsyncHow's
+    own words, such as "2 days 6 hours", say more than its seconds, which count.
+    """
     lines = [f"Task: {task.title.removeprefix('How to ')}."]
-    numbered = zip(task.texts, task.durations, strict=True)
-    lines += [f"{i}. {text} ({duration})" for i, (text, duration) in enumerate(numbered, 1)]
+    numbered = zip(task.texts, task.seconds, strict=True)
+    lines += [f"{i}. {text} ({format_seconds(seconds)})" for i, (text, seconds) in enumerate(numbered, 1)]
     lines += [f"Step {a} must precede step {b}." for a, b in task.edges]
     if not task.edges:
         lines.append("All steps can run in parallel.")
@@ -113,26 +116,24 @@ async def _work(tasks: Sequence[Task]) -> list[tuple[float, str]]:
     """Return virtual seconds and answer of each task, in one Runtime, one after another."""
     from agentflow.agent import Agent
     from agentflow.endpoints import Endpoint
-    from agentflow.runtime import Context, Runtime
+    from agentflow.runtime import Runtime
     from agentflow.tools import tool
 
     @tool(idempotent=True)
-    async def do_step(context: Context[Task], step: int, text: str, duration: str) -> str:
-        await asyncio.sleep(context.deps.seconds[step - 1])
+    async def do_step(step: int, text: str, duration: str) -> str:
+        await asyncio.sleep(seconds_range(duration)[1])
         return f"step {step} is done"
 
-    agent = Agent(Endpoint("builtin:planner"), name="planner", tools=[do_step], deps_type=Task)
+    agent = Agent(Endpoint("builtin:planner"), name="planner", tools=[do_step])
     took: list[tuple[float, str]] = []
     async with Runtime() as runtime:
         for task in tasks:
-            result = await runtime.run(agent, wording(task), deps=task)
+            result = await runtime.run(agent, wording(task))
             took.append((result.virtual_s or 0.0, result.output))
     return took
 
 
 def _overlaps(answer: str, task: Task) -> bool:
-    from agentflow_protocols.duration import seconds_range
-
     quoted = re.findall(r'"([^"\n]+)"', answer)
     if not quoted:
         return False
