@@ -157,8 +157,8 @@ def test_the_wording_of_a_question() -> None:
     }
     assert wording(tasks["salad"]).splitlines()[:6] == [
         "Task: make a green salad.",
-        "1. Wash and dry the leaves (5 min)",
-        "2. Stir the dressing (3 min)",
+        "1. Wash and dry the leaves (5 minutes)",
+        "2. Stir the dressing (3 minutes)",
         "3. Toss the salad (1 minute)",
         "Step 1 must precede step 3.",
         "Step 2 must precede step 3.",
