@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import string
 
+import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,7 +15,11 @@ from agentflow_protocols.workflow import Document, read_document, walk
 from agentflow_protocols.workflow.document import MAX_ALIASES, MAX_BYTES, MAX_DEPTH
 
 KEYS = st.text(string.ascii_lowercase + "_", min_size=1, max_size=8)
-TEXT = st.text(st.characters(exclude_categories=["C", "Zl", "Zp"]), max_size=20)
+TEXT = st.text(st.characters(exclude_categories=["C", "Zl", "Zp"]), max_size=20).filter(
+    lambda text: re.fullmatch(r"[-+]?[0-9.]+([eE][-+]?[0-9]+)?|0o[0-7]+", text) is None
+)
+"""Without the numbers that PyYAML, a writer of YAML 1.1, takes for text and leaves unquoted."""
+
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(-(10**12), 10**12) | TEXT,
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(KEYS, inner, max_size=4),
@@ -48,6 +54,12 @@ def test_what_was_written_is_read(value: object, flow: bool) -> None:
     document, problems = read_document(text, "f")
     assert problems == []
     assert document.value == {"v": value}
+
+
+@pytest.mark.parametrize("text", ["0E0", "1e3", "0o7", "08", "3.", "-.5"])
+def test_numbers_are_those_of_yaml_1_2(text: str) -> None:
+    assert isinstance(read_document(f"v: {text}", "f")[0].value["v"], int | float)
+    assert read_document(f"v: '{text}'", "f")[0].value == {"v": text}
 
 
 @given(VALUES)
