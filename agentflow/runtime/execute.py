@@ -95,8 +95,7 @@ async def execute(
     except BaseException as error:
         status = _status_of(state, error)
         if state.ledger.durable:
-            text = f"{type(error).__name__}: {error}"
-            state.ledger.put_fact(RunEndFact(state.id, status, None, text, time.time()))
+            state.ledger.put_fact(RunEndFact(state.id, status, None, _told(state, error), time.time()))
         _end(state, status, error)
         raise
     _end(state, "succeeded", None)
@@ -169,9 +168,18 @@ async def _succeed(state: RunState, result: Result[Out]) -> None:
 
 def _end(state: RunState, status: str, error: BaseException | None) -> None:
     state.finish(status, error)
-    state.emit(RunFinished(status, None if error is None else f"{type(error).__name__}: {error}"[:500]))
+    state.emit(RunFinished(status, (_told(state, error) or "")[:500] or None))
     if state.parent is None:
         state.feed.close()
+
+
+def _told(state: RunState, error: BaseException | None) -> str | None:
+    """Return an error as the journal and the events tell it: for a stopped run, why it was stopped."""
+    if error is None:
+        return None
+    if isinstance(error, asyncio.CancelledError):
+        return state.root.stop_reason or None
+    return f"{type(error).__name__}: {error}"
 
 
 def _status_of(state: RunState, error: BaseException) -> str:

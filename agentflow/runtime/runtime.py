@@ -46,7 +46,8 @@ class Runtime:
 
     `journal` is a path of a SQLite file (made when it is not there) or a Journal;
     None keeps nothing. `limits` hold for each outermost run. `sinks` are called
-    with every event at once, before anybody else sees it: a trace's writer.
+    with every event at once, before anybody else sees it: a trace's writer. A sink must
+    not raise: what it raises ends the run.
     """
 
     def __init__(

@@ -237,7 +237,7 @@ class Reader:
         db = self._db
         last = db.execute("SELECT rowid FROM step WHERE run = ? AND key = ?", (run, after)).fetchone()
         if last is None:
-            raise RunError(f"run {run} has no step {after!r}: see `agentflow runs show {run}`")
+            raise UserError(f"run {run} has no step {after!r}: see `agentflow runs show {run}`")
         below = (run, len(run) + 1, f"{run}/")
         rename = f"? || substr({{0}}, {len(run) + 1})"
         db.execute("BEGIN IMMEDIATE")

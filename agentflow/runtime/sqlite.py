@@ -20,7 +20,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import IO, TypeVar
 
-from agentflow.errors import RunError
+from agentflow.errors import AgentflowError, RunError
 from agentflow.runtime.journal import Fact, RunRecord, RunRow
 from agentflow.runtime.schema import INSERTS, Reader, prepare, refuse_foreign
 
@@ -52,7 +52,7 @@ class SqliteJournal:
         self._wake: queue.SimpleQueue[bool] = queue.SimpleQueue()
         self._awake = False
         self._dirty = 0  # facts put and not known to be durable
-        self._error: RunError | None = None
+        self._error: AgentflowError | None = None
         self._thread: threading.Thread | None = None
         self._lock: IO[bytes] | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -208,12 +208,12 @@ class SqliteJournal:
             if fault is None:
                 try:
                     value = query.call(db)
-                except (sqlite3.Error, RunError) as problem:
+                except (sqlite3.Error, AgentflowError) as problem:
                     fault = self._wrapped(problem)
             answers.append((query.future, value, fault))
         self._tell(answers, len(facts))
 
-    def _commit(self, db: sqlite3.Connection, facts: list[Fact]) -> RunError | None:
+    def _commit(self, db: sqlite3.Connection, facts: list[Fact]) -> AgentflowError | None:
         if self._error is not None:
             return self._error
         try:
@@ -246,8 +246,8 @@ class SqliteJournal:
         except RuntimeError:  # the loop was closed over us
             self._queue.clear()
 
-    def _wrapped(self, error: Exception) -> RunError:
-        if isinstance(error, RunError):
+    def _wrapped(self, error: Exception) -> AgentflowError:
+        if isinstance(error, AgentflowError):
             return error
         return RunError(f"journal {self.path}: {error}; what was finished before is kept")
 
@@ -281,4 +281,4 @@ def _own(path: Path) -> IO[bytes]:
     lock.seek(0)
     owner = lock.read(20).decode("ascii", "replace") or "another process"
     lock.close()
-    raise RunError(f"journal {path}: process {owner} owns it; wait for it, or name another file")
+    raise RunError(f"journal {path}: process {owner} owns it; wait, or use --journal FILE or --no-journal")

@@ -466,3 +466,20 @@ def test_a_whole_reply():
 )
 def test_error_bodies_of_all_kinds(body, message):
     assert parse_error(body).message == message
+
+
+def test_a_character_cut_in_two_is_joined():
+    def lines(*deltas):
+        return [f'data: {{"choices":[{{"delta":{delta}}}]}}\n\n'.encode() for delta in deltas]
+
+    deltas, parser = read(
+        *lines(
+            '{"content":"a \\ud83d"}',
+            '{"content":"\\ude00 b"}',
+            '{"content":" \\ud83d!"}',
+        ),
+        event({}, "stop"),
+        DONE,
+    )
+    assert parser.finish().message.content == "a \U0001f600 b \ufffd!"
+    assert "".join(d.text for d in deltas if isinstance(d, TextPiece)) == "a \U0001f600 b \ufffd!"

@@ -6,7 +6,7 @@ import json
 import pytest
 from virtual import virtual
 
-from agentflow import Agent, Endpoint, RunError, Runtime, TextDelta, ToolCalled, ToolFinished, UserError, tool
+from agentflow import Agent, Endpoint, Runtime, TextDelta, ToolCalled, ToolFinished, UserError, tool
 from agentflow.testing import FakeEndpoint, Fault, LoopbackServer, ScriptedCall, ScriptedReply
 from agentflow_protocols.trace import ApprovalNeeded, ModelFinished
 
@@ -216,7 +216,7 @@ async def test_fork_goes_on_from_a_step_with_the_rest_anew(tmp_path):
         assert forked.output == "other end"
         assert forked.messages[:3] == whole.messages[:3]
         assert counts == ["fast 1", "fast 2"]
-        with pytest.raises(RunError, match="no step 'llm/9'"):
+        with pytest.raises(UserError, match="no step 'llm/9'"):
             async with runtime.fork(whole.run_id, other, after="llm/9"):
                 pass
 

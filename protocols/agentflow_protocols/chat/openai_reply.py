@@ -29,6 +29,7 @@ from agentflow_protocols.chat.messages import (
 )
 from agentflow_protocols.chat.scan import JsonScanner, object_fault
 from agentflow_protocols.chat.sse import SseParser
+from agentflow_protocols.chat.surrogates import Halves, whole
 from agentflow_protocols.errors import RemoteProtocolError
 
 __all__ = ["ErrorReply", "ReplyParser", "ServerError", "parse_error", "parse_reply", "reply_deltas"]
@@ -98,6 +99,7 @@ class ReplyParser:
         "_calls",
         "_events",
         "_finish",
+        "_halves",
         "_held",
         "_model",
         "_reasoning",
@@ -123,6 +125,7 @@ class ReplyParser:
         self._events = 0
         self._before: str | None = None
         self._after = ""
+        self._halves: Halves | None = None
         self.started = False
         """Whether any part of a reply has come."""
         self.done = False
@@ -200,10 +203,7 @@ class ReplyParser:
             if self.started and self._finish is None:
                 self._close("stop", out)
             return
-        try:
-            chunk = from_json(data)
-        except ValueError:
-            raise RemoteProtocolError(f"event {self._events} of the stream is no JSON") from None
+        chunk = self._json(data)
         if not isinstance(chunk, dict):
             raise RemoteProtocolError(f"event {self._events} of the stream is no JSON object")
         if chunk.get("error") or chunk.get("object") == "error":
@@ -212,7 +212,8 @@ class ReplyParser:
         if choices:
             known = len(out)
             self._choice(choices, out)
-            if before is None and self._finish is None and not self._calls and len(out) == known + 1:
+            plain = before is None and self._halves is None
+            if plain and self._finish is None and not self._calls and len(out) == known + 1:
                 self._learn(data, out[known])
         usage = chunk.get("usage")
         if usage is None and isinstance(chunk.get("x_groq"), dict):
@@ -221,6 +222,19 @@ class ReplyParser:
             self._usage = usage
         if not self._model and isinstance(chunk.get("model"), str):
             self._model = chunk["model"]
+
+    def _json(self, data: str) -> object:
+        """Read an event; from the first that has half a character on, halves are joined."""
+        try:
+            chunk: object = from_json(data)
+        except ValueError:
+            try:
+                chunk = json.loads(data)
+            except (ValueError, RecursionError):
+                raise RemoteProtocolError(f"event {self._events} of the stream is no JSON") from None
+            self._halves = self._halves or Halves()
+            self._before = None
+        return chunk if self._halves is None else self._halves.mend(chunk)
 
     def _learn(self, data: str, delta: Delta) -> None:
         """Note what stands round the text in `data`, when text is all that it says.
@@ -366,7 +380,10 @@ def parse_reply(body: bytes) -> Reply:
     try:
         data = from_json(body)
     except ValueError:
-        raise RemoteProtocolError("the reply is no JSON") from None
+        try:
+            data = whole(body)
+        except (ValueError, RecursionError):
+            raise RemoteProtocolError("the reply is no JSON") from None
     if not isinstance(data, dict):
         raise RemoteProtocolError("the reply is no JSON object")
     choices = data.get("choices")
