@@ -82,8 +82,8 @@ class SqliteJournal:
         """Put a fact down."""
         self._queue.append(fact)
         self._dirty += 1
-        if self._timer is None and not self._awake:
-            self._timer = self._loop.call_later(COMMIT_DELAY, self._nudge)
+        if self._timer is None:
+            self._timer = self._loop.call_later(COMMIT_DELAY, self._due)
 
     async def barrier(self) -> None:
         """Wait until every fact so far is durable."""
@@ -158,10 +158,13 @@ class SqliteJournal:
             clock.holds -= 1
             loop.writes_pending -= 1  # type: ignore[attr-defined]
 
+    def _due(self) -> None:
+        """Commit what nobody waited for; a timer a step would cost more than one that finds nothing."""
+        self._timer = None
+        if self._queue:
+            self._nudge()
+
     def _nudge(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
         if not self._awake:
             self._awake = True
             self._wake.put(True)

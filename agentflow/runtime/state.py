@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from types import TracebackType
 
 from agentflow.errors import RunError
 from agentflow.runtime.budget import Budget, Limits
@@ -51,16 +51,19 @@ class Gate:
             with self._clock.external():
                 await self._closed.wait()
 
-    @contextmanager
-    def busy(self) -> Iterator[None]:
-        """Count something as under way."""
+    def busy(self) -> Gate:
+        """Return a context manager that counts something as under way."""
+        return self
+
+    def __enter__(self) -> None:
         self._busy += 1
-        try:
-            yield
-        finally:
-            self._busy -= 1
-            if not self._busy and self._quiet is not None:
-                self._quiet.set()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._busy -= 1
+        if not self._busy and self._quiet is not None:
+            self._quiet.set()
 
     async def quiet(self) -> None:
         """Wait until nothing is under way."""
