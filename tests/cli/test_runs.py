@@ -85,7 +85,7 @@ def test_fork_goes_on_with_other_inputs(run_id: str, capsys: pytest.CaptureFixtu
     data = json.loads(capsys.readouterr().out)
     assert data["run_id"] != run_id
     assert data["output"] == {"meal": "rice", "said": "Ready."}
-    assert run_command([*fork, "--after", "llm/9"]) == 1
+    assert run_command([*fork, "--after", "llm/9"]) == 2
     assert "no step 'llm/9'" in capsys.readouterr().err
 
 
