@@ -116,8 +116,9 @@ def compare(before: Path, after: Path) -> str:
 
 
 def command_line() -> str:
-    """Return the command that this process runs, as one would type it."""
-    return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    """Return the command that this process runs, as one would type it; of a folder elsewhere, its name."""
+    words = [Path(word).name if Path(word).is_absolute() else word for word in sys.argv]
+    return shlex.join(words)
 
 
 def _figures(path: Path) -> dict[tuple[str, str], float]:
