@@ -42,7 +42,9 @@ class Agent(Generic[Deps, Out]):
     conversation over. `on_finish` says what becomes of calls that still run when the
     model has answered: `wait` for them (the model may amend), `cancel` or `detach`.
     `on_overflow` says what to do when the conversation outgrows the model's window:
-    `compact` its oldest part, or raise the `error`. `limits` default to 100 turns.
+    `compact` its oldest part, or raise the `error`. `grace` is the seconds that a call
+    with `reply="interrupt"` is given before the model goes on without its result; None
+    is the learned cost of a request. `limits` default to 100 turns.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class Agent(Generic[Deps, Out]):
         on_finish: OnFinish = "wait",
         on_overflow: OnOverflow = "compact",
         output_retries: int = 2,
+        grace: float | None = None,
     ) -> None:
         for what, value, allowed in (
             ("on_finish", on_finish, ("wait", "cancel", "detach")),
@@ -67,6 +70,11 @@ class Agent(Generic[Deps, Out]):
         ):
             if value not in allowed:
                 raise UserError(f"agent {name}: {what} must be one of {', '.join(allowed)}, not {value!r}")
+        if grace is not None and not 0 <= grace < float("inf"):
+            raise UserError(f"agent {name}: grace must be 0 or more seconds, not {grace!r}")
+        if output_retries < 0:
+            raise UserError(f"agent {name}: output_retries must be 0 or more, not {output_retries!r}")
+        self.grace = grace
         self.name = name
         self.carrier: Carrier = _carrier(endpoint)
         self.instructions = instructions
@@ -159,6 +167,7 @@ class Agent(Generic[Deps, Out]):
             self.output.name,
             self.on_finish,
             self.on_overflow,
+            self.grace,
         )
 
     def _accept(self, reply: Reply) -> Out:

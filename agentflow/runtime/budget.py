@@ -78,10 +78,6 @@ class Budget:
                 budget.money += cost
             budget = budget._parent
 
-    def charge_replayed(self, usage: Usage, cost: float | None) -> None:
-        """Count what a finished child run had spent, here and above."""
-        self.charge(usage, cost)
-
     def check(self) -> None:
         """Raise LimitExceeded when another reply would break a limit, here or above."""
         budget: Budget | None = self

@@ -74,7 +74,7 @@ async def execute(
     record = state.records.get(state.id)
     if record is not None and record.row.status == "succeeded":
         result = cast("Result[Out]", replay(record, output_type(x)))
-        state.budget.charge_replayed(result.usage, result.cost)
+        state.budget.charge(result.usage, result.cost)
         state.messages = result.messages
         _end(state, "succeeded", None)
         return result

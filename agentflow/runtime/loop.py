@@ -197,5 +197,8 @@ def new_loop(kind: ClockKind = "wall", speed: float | None = None) -> ClockLoop:
 
 def run_in(loop_factory: Callable[[], asyncio.AbstractEventLoop], main: Coroutine[object, object, T]) -> T:
     """Run `main` in a loop of its own, and leave nothing behind."""
-    with asyncio.Runner(loop_factory=loop_factory) as runner:
-        return runner.run(main)
+    try:
+        with asyncio.Runner(loop_factory=loop_factory) as runner:
+            return runner.run(main)
+    finally:
+        main.close()  # when there was no loop to run it in; else it has ended

@@ -33,15 +33,22 @@ class Delivery:
 
 
 async def wait_for_delivery(
-    board: Board, inbox: Inbox, clock: Clock, fresh: Sequence[Call], waits: Sequence[Wait], cost: float
+    board: Board,
+    inbox: Inbox,
+    clock: Clock,
+    fresh: Sequence[Call],
+    waits: Sequence[Wait],
+    cost: float,
+    grace_s: float | None = None,
 ) -> None:
     """Return when the model should go on.
 
     `fresh` are the calls of the reply that just ended, `cost` the seconds that a
-    request is worth. Raises what a call's task raised.
+    request is worth; `grace_s` those that calls with `reply="interrupt"` are given, None
+    for the same. Raises what a call's task raised.
     """
     now = clock.time()
-    grace = now + cost
+    grace = now + (cost if grace_s is None else grace_s)
     came: float | None = None
     seen = -1
     while True:

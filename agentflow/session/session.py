@@ -62,6 +62,7 @@ class Persona:
     output_name: str = "output"
     on_finish: OnFinish = "wait"
     on_overflow: OnOverflow = "compact"
+    grace: float | None = None
 
     def __post_init__(self) -> None:
         for name in self.tools:
@@ -261,7 +262,8 @@ class Session:
         if waits and not all(wait.empty for wait in waits):
             context.emit(Trapped(tuple(call.id for wait in waits for call in wait.wanted)))
         cost = context.runtime.latencies.get(self.persona.carrier.name, FIRST_COST)
-        await wait_for_delivery(board, context.inbox, context.clock, written.calls, waits, cost)
+        grace = self.persona.grace
+        await wait_for_delivery(board, context.inbox, context.clock, written.calls, waits, cost, grace)
         for wait in waits:
             board.tell_wait(wait.call, wait.text(board))
         return Delivery([call for call in board.owed if call.done], context.inbox.take())

@@ -166,6 +166,9 @@ def build_agents(
             settings=_settings(section.settings),
             limits=build_limits(section.limits),
             on_finish=section.on_finish or "wait",
+            on_overflow=section.on_overflow or "compact",
+            output_retries=2 if section.output_retries is None else section.output_retries,
+            grace=section.grace,
         )
         agent.handoffs = {other: build(other) for other in section.handoffs}  # may lead back here
         return agent

@@ -1,6 +1,7 @@
 """Agents: typed answers, deps, limits, handoffs, agents as tools, long conversations."""
 
 import asyncio
+import gc
 from dataclasses import dataclass
 from typing import Literal
 
@@ -281,3 +282,21 @@ def test_run_inside_a_running_loop_says_what_to_do():
             agentflow.run(Agent(FakeEndpoint(["x"])), "Go.")
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("options", "fault"),
+    [
+        ({"grace": -1}, "grace must be 0 or more seconds"),
+        ({"output_retries": -1}, "output_retries must be 0 or more"),
+    ],
+)
+def test_numbers_that_can_not_be(options, fault):
+    with pytest.raises(UserError, match=f"agent cook: {fault}, not -1"):
+        Agent(FakeEndpoint(["x"]), name="cook", **options)
+
+
+def test_a_clock_that_can_not_be_leaves_no_coroutine_behind():
+    with pytest.raises(UserError, match="clock 'slow' is none of"):
+        agentflow.run(Agent(FakeEndpoint(["x"])), "Go.", clock="slow")
+    gc.collect()  # a coroutine that was never awaited would warn now, and warnings are errors

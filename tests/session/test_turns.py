@@ -103,6 +103,26 @@ async def test_reply_wait_holds_the_model_up_and_interrupt_gives_it_back_after_t
     assert result.virtual_s == pytest.approx(500.4)
 
 
+@pytest.mark.parametrize(("grace", "asked_at"), [(None, 0.2), (0, 0.0), (7, 7.0)])
+def test_the_grace_window_of_an_agent(grace, asked_at):
+    times = []
+
+    @virtual
+    async def run():
+        def answer(request):
+            times.append(asyncio.get_running_loop().time())
+            return ScriptedCall("slow") if len(times) == 1 else "done"
+
+        agent = Agent(
+            FakeEndpoint(answer, delay=0.2), tools=[nap(500, "slow", reply="interrupt")], grace=grace
+        )
+        await events_of(agent)
+
+    run()
+    replied = times[0] + 0.2
+    assert times[1] - replied == pytest.approx(asked_at, abs=1e-6)
+
+
 @pytest.mark.parametrize(("policy", "seconds"), [("wait", 50.2), ("cancel", 0.6)])
 def test_on_finish(policy, seconds):
     @virtual

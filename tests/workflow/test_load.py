@@ -48,7 +48,8 @@ tools:
 agents:
   critic: {endpoint: spare, description: Says what is wrong.}
   cook: {endpoint: main, tools: [boil], agents: [critic], handoffs: [critic], limits: {turns: 4, time: 2m},
-         settings: {max_tokens: 9}, on_finish: cancel, output: {schema: {type: object}}}
+         settings: {max_tokens: 9}, on_finish: cancel,
+         on_overflow: error, output_retries: 0, grace: 0, output: {schema: {type: object}}}
 agent: {use: cook, input: hi}
 limits: {money: 0.5, turns: 7, time: 1m}
 """,
@@ -72,6 +73,7 @@ limits: {money: 0.5, turns: 7, time: 1m}
     assert agent.tools["critic"].spec.description == "Says what is wrong."
     assert list(agent.handoffs) == ["critic"]
     assert (agent.settings.max_tokens, agent.on_finish) == (9, "cancel")
+    assert (agent.on_overflow, agent.output_retries, agent.grace) == ("error", 0, 0.0)
     assert workflow.limits == agentflow.Limits(turns=4, money=0.5, time=60)
 
 

@@ -6,6 +6,7 @@ These run the project's own test programs, in a checkout, many more times than t
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import random
 import shutil
@@ -14,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -57,17 +58,58 @@ def _killed(worker: Path, after: float) -> str:
     return lines[-1] if lines else f"exit code {second.returncode}"
 
 
-def _cancels(setting: Setting) -> Sequence[Figure]:
+async def _cancels(setting: Setting) -> Sequence[Figure]:
     test = _checkout("tests/session/test_cancel.py") / "tests/session/test_cancel.py"
     rounds = 1 if setting.quick else 5
     command = [sys.executable, "-W", "error", "-m", "pytest", "-q", str(test)]
-    failed = sum(
-        subprocess.run(command, cwd=_ROOT, capture_output=True).returncode != 0 for _ in range(rounds)
-    )
+    failed = 0
+    for _ in range(rounds):
+        done = await asyncio.to_thread(subprocess.run, command, cwd=_ROOT, capture_output=True)
+        failed += done.returncode != 0
+    seen = [each for _ in range(rounds) for each in await _seen_after(test)]
     return [
         Figure("rounds of a cancellation at every await point", rounds),
         Figure("rounds that left anything or warned", failed, "", Bar("==", 0)),
+        Figure("requests under way that a cancellation ended", len(seen), "", Bar(">=", rounds)),
+        Figure("slowest that the server saw", max(seen, default=0.0) * 1000, "ms", Bar("<=", 100)),
     ]
+
+
+async def _seen_after(test: Path) -> list[float]:
+    """Cancel a run at each await point in turn; return the seconds until the server saw its request left."""
+    from agentflow import Agent, Endpoint, RunError, Runtime, tool
+    from agentflow.testing import LoopbackServer, ScriptedCall
+
+    sys.path[:0] = [str(test.parent), str(test.parents[1])]
+    try:
+        from test_cancel import CancelledAgent  # type: ignore[import-not-found]
+    finally:
+        del sys.path[:2]
+
+    @tool
+    async def quick(n: int) -> str:
+        return f"quick {n}"
+
+    def answer(body: Mapping[str, object]) -> ScriptedCall | str:
+        messages = body["messages"]
+        assert isinstance(messages, list)
+        return "one two three" if messages[-1]["role"] == "tool" else ScriptedCall("quick", {"n": 1})
+
+    seen: list[float] = []
+    with LoopbackServer(answer, tokens_per_second=200, first_token_s=0.01) as server:
+        for number in itertools.count(1):
+            agent = CancelledAgent(Agent(Endpoint("m", base_url=server.url), tools=[quick]), number)
+            left = len(server.disconnects)
+            async with Runtime() as runtime, runtime.start(agent, "Go.") as run:
+                try:
+                    await run.result()
+                except RunError:
+                    ended = time.monotonic()
+                else:
+                    return seen
+            await server.until(lambda: server.open_connections == 0)
+            seen += [max(0.0, (r.left_at or ended) - ended) for r in server.disconnects[left:]]
+    return seen
 
 
 def _wrong_files(setting: Setting) -> Sequence[Figure]:

@@ -79,6 +79,13 @@ def _several(value: object) -> object:
 Name: TypeAlias = Annotated[str, StringConstraints(pattern=NAME, max_length=64)]
 Env: TypeAlias = Annotated[str, StringConstraints(pattern=_ENV, max_length=200)]
 Duration: TypeAlias = Annotated[float, BeforeValidator(_seconds, json_schema_input_type=str)]
+Grace: TypeAlias = Annotated[
+    float,
+    BeforeValidator(
+        lambda value: 0.0 if type(value) is int and value == 0 else _seconds(value),
+        json_schema_input_type=str | Literal[0],
+    ),
+]
 Positive: TypeAlias = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Amount: TypeAlias = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Count: TypeAlias = Annotated[int, Field(ge=1)]
@@ -270,6 +277,15 @@ class AgentSection(_Section):
     limits: LimitsSection | None = None
     on_finish: Literal["wait", "cancel", "detach"] | None = Field(
         None, description="What becomes of calls that still run when the agent has answered."
+    )
+    on_overflow: Literal["compact", "error"] | None = Field(
+        None, description="What to do when the conversation outgrows the model's window."
+    )
+    output_retries: Annotated[int, Field(ge=0)] | None = Field(
+        None, description="How often an answer that does not fit `output` is asked for again; 2 by default."
+    )
+    grace: Grace | None = Field(
+        None, description="How long a call with `reply: interrupt` is waited for; 0 for not at all."
     )
 
     @model_validator(mode="after")
