@@ -56,6 +56,7 @@ class HttpModel:
         self.capabilities = capabilities
         self.timeouts = timeouts
         self.url = base_url.rstrip("/") + "/chat/completions"
+        self.completions_url = base_url.rstrip("/") + "/completions"
         self._key = key
         self._client = http_client
         self._headers: dict[str, str] | None = None
@@ -72,7 +73,8 @@ class HttpModel:
         headers = self.headers()
         if request.idempotency_key:
             headers = {**headers, "Idempotency-Key": request.idempotency_key}
-        return HttpReplyStream(self, transport_of(resources, self._client), headers, body)
+        url = self.url if request.prompt is None else self.completions_url
+        return HttpReplyStream(self, url, transport_of(resources, self._client), headers, body)
 
     @property
     def identity(self) -> tuple[str, str, str]:
@@ -109,12 +111,16 @@ class HttpReplyStream:
         "_reply",
         "_response",
         "_transport",
+        "_url",
         "head",
         "ready",
     )
 
-    def __init__(self, model: HttpModel, transport: Transport, headers: dict[str, str], body: bytes) -> None:
+    def __init__(
+        self, model: HttpModel, url: str, transport: Transport, headers: dict[str, str], body: bytes
+    ) -> None:
         self._model = model
+        self._url = url
         self._transport = transport
         self._headers = headers
         self._body = body
@@ -162,7 +168,7 @@ class HttpReplyStream:
 
     async def _send(self) -> Response:
         model = self._model
-        response = await self._transport.send("POST", model.url, self._headers, self._body, model.timeouts)
+        response = await self._transport.send("POST", self._url, self._headers, self._body, model.timeouts)
         self.head = Head(response.status, response.headers)
         content_type = response.headers.get("content-type", "")
         if response.status == 200 and "json" not in content_type:

@@ -28,7 +28,7 @@ class Price:
 
 def estimate_input(request: ChatRequest) -> int:
     """Return about how many tokens `request` has: four characters each, a thousand an image."""
-    characters = 0
+    characters = len(request.prompt or "")
     for message in request.messages:
         characters += 16 + _size(message)
     for spec in request.tools:

@@ -28,7 +28,7 @@ PROVIDERS: Mapping[str, Provider] = MappingProxyType(
         "deepseek": Provider(
             "https://api.deepseek.com/v1",
             "DEEPSEEK_API_KEY",
-            Capabilities(images=False, files=False, json_schema=False, strict_tools=False),
+            Capabilities(images=False, files=False, json_schema=False, strict_tools=False, prefill="prefix"),
         ),
         "gemini": Provider(
             "https://generativelanguage.googleapis.com/v1beta/openai",
@@ -41,7 +41,7 @@ PROVIDERS: Mapping[str, Provider] = MappingProxyType(
         "mistral": Provider(
             "https://api.mistral.ai/v1",
             "MISTRAL_API_KEY",
-            Capabilities(files=False, stream_usage=False, strict_tools=False),
+            Capabilities(files=False, stream_usage=False, strict_tools=False, prefill="prefix"),
         ),
         "ollama": Provider("http://127.0.0.1:11434/v1", None, Capabilities(files=False, strict_tools=False)),
         "openai": Provider(

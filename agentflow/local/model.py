@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from agentflow_protocols.chat.capabilities import Capabilities
 from agentflow_protocols.chat.messages import ChatRequest, Delta, Reply
 
 __all__ = ["LocalModel", "LocalReplyStream", "open_model"]
+
+_PART = 256  # characters of a prompt that are compared at once
 
 
 class LocalModel:
@@ -52,7 +55,12 @@ class LocalModel:
         self.threads = threads or 0
         self.timeouts = timeouts or Timeouts()
         self.capabilities = capabilities or Capabilities(
-            parallel_tool_calls=False, images=False, files=False, strict_tools=False, context_window=context
+            parallel_tool_calls=False,
+            images=False,
+            files=False,
+            strict_tools=False,
+            grammar=True,
+            context_window=context,
         )
 
     def open(self, request: ChatRequest, resources: Resources) -> LocalReplyStream:
@@ -125,7 +133,7 @@ class LocalReplyStream:
 
         model = self._model
         server = model.server(self._resources)
-        self._slot = await server.slots.acquire(self._request.messages)
+        self._slot = await server.slots.acquire(_parts(self._request))
         self._server = server
         served = await server.served()
         if self._request.tools and not served.tools:
@@ -151,6 +159,13 @@ class LocalReplyStream:
         server, self._server = self._server, None
         if server is not None:
             server.slots.release(self._slot)
+
+
+def _parts(request: ChatRequest) -> Sequence[object]:
+    """Return what a request asks in parts, so that one may be compared with another from the front."""
+    if request.prompt is None:
+        return request.messages
+    return [request.prompt[at : at + _PART] for at in range(0, len(request.prompt), _PART)]
 
 
 def open_model(

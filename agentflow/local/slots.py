@@ -11,8 +11,6 @@ import asyncio
 from collections.abc import Sequence
 from itertools import takewhile
 
-from agentflow_protocols.chat.messages import Message
-
 __all__ = ["Slots"]
 
 
@@ -23,12 +21,12 @@ class Slots:
         self._free = asyncio.Semaphore(count)
         self._busy: set[int] = set()
         # What each has answered last; the one that is longest out of use comes first.
-        self._known: dict[int, Sequence[Message]] = dict.fromkeys(range(count), ())
+        self._known: dict[int, Sequence[object]] = dict.fromkeys(range(count), ())
 
-    async def acquire(self, messages: Sequence[Message]) -> int:
+    async def acquire(self, messages: Sequence[object]) -> int:
         """Wait for a free slot and return its number: the one that knows the most of `messages`.
 
-        One of which more than half would be lost counts as knowing nothing; among
+        `messages` may as well be the pieces of one text. One of which more than half would be lost counts as knowing nothing; among
         equals it is the one that is longest out of use.
         """
         await self._free.acquire()
@@ -45,7 +43,7 @@ class Slots:
         self._free.release()
 
 
-def _kept(known: Sequence[Message], asked: Sequence[Message]) -> int:
+def _kept(known: Sequence[object], asked: Sequence[object]) -> int:
     """Return how many messages of `known` begin `asked`; 0 when they are not most of it."""
     same = sum(1 for _ in takewhile(bool, (a == b for a, b in zip(known, asked, strict=False))))
     return same if 2 * same > len(known) else 0

@@ -432,6 +432,6 @@ def test_wrong_arguments_are_named():
 
 def test_capabilities_are_data_that_a_user_overrides():
     assert Endpoint("openai:gpt").capabilities.max_tokens_field == "max_completion_tokens"
-    mine = Capabilities(prefill=True)
-    assert Endpoint("openai:gpt", capabilities=mine).capabilities.prefill
+    mine = Capabilities(prefill="prefix")
+    assert Endpoint("openai:gpt", capabilities=mine).capabilities.prefill == "prefix"
     assert Endpoint("openai:gpt", stream=False).capabilities.stream is False

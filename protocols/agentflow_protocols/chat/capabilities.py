@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
-__all__ = ["Capabilities"]
+__all__ = ["Capabilities", "Prefill"]
+
+Prefill: TypeAlias = Literal["none", "continue", "prefix", "trailing"]
 
 
 @dataclass(slots=True, frozen=True)
 class Capabilities:
     """What may be asked of an endpoint.
 
-    `prefill`: it continues a trailing assistant message. `parallel_tool_calls`:
+    `prefill`: how it is made to continue the last assistant message: by
+    `continue_final_message` (vLLM, SGLang), by `prefix: true` on that message (Mistral,
+    DeepSeek), `trailing` for no mark at all, `none` when it can't. `parallel_tool_calls`:
     several calls in one reply. `late_tool_results`: it accepts a second result for
-    a call that was answered by a placeholder. `images`, `files`, `json_schema`:
+    a call that was answered by a placeholder. `grammar`: its `/completions` takes a GBNF
+    grammar, as llama.cpp's server does. `images`, `files`, `json_schema`:
     such parts and such outputs. `stream`: replies can be streamed; `stream_usage`:
     it takes `stream_options.include_usage`. `max_tokens_field`: the name of that
     setting on its wire. `developer_role`: system text has the role `developer`.
@@ -21,9 +27,10 @@ class Capabilities:
     be marked `strict`. `context_window`: tokens, None when unknown.
     """
 
-    prefill: bool = False
+    prefill: Prefill = "none"
     parallel_tool_calls: bool = True
     late_tool_results: bool = False
+    grammar: bool = False
     images: bool = True
     files: bool = True
     json_schema: bool = True

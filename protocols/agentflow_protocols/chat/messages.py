@@ -79,6 +79,8 @@ class Message:
     """One message. `call_id` is set on role `tool`, `calls` on role `assistant`.
 
     `cache` asks the provider to cache the prompt up to and with this message.
+    `interrupt` marks blocks that a session put in: with markup they belong to the
+    model's own text.
     """
 
     role: Role
@@ -89,6 +91,7 @@ class Message:
     refusal: str | None = None
     cache: bool = False
     extra: dict[str, Json] | None = None
+    interrupt: bool = False
 
     @property
     def text(self) -> str:
@@ -110,8 +113,9 @@ class Message:
             value = getattr(self, name)
             if value is not None:
                 out[name] = value
-        if self.cache:
-            out["cache"] = True
+        for name in ("cache", "interrupt"):
+            if getattr(self, name):
+                out[name] = True
         return out
 
     @classmethod
@@ -212,6 +216,9 @@ class ChatRequest:
 
     `output` is a JSON Schema that the reply's text must follow, under
     `output_name`; `tool_choice` is `auto`, `none`, `required` or a tool's name.
+    With a `prompt` the model goes on with that text, and `messages` are not sent.
+    `banned` are texts that must not be written and `grammar` (GBNF) is what the reply
+    must follow, where the endpoint has its hands on sampling.
     """
 
     messages: Sequence[Message]
@@ -221,6 +228,9 @@ class ChatRequest:
     output: Mapping[str, Json] | None = None
     output_name: str = "output"
     idempotency_key: str | None = None
+    prompt: str | None = None
+    banned: tuple[str, ...] = ()
+    grammar: str | None = None
 
 
 @dataclass(slots=True)

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import cast
 
 from pydantic_core import PydanticSerializationError, to_json
 
@@ -26,14 +28,15 @@ from agentflow_protocols.chat.messages import (
 )
 from agentflow_protocols.errors import LocalProtocolError
 
-__all__ = ["encode_request", "request_body"]
+__all__ = ["completion_body", "encode_request", "request_body"]
 
 
 def encode_request(
     request: ChatRequest, model: str, *, stream: bool = True, capabilities: Capabilities | None = None
 ) -> bytes:
-    """Return the JSON body of `request` as bytes. See `request_body`."""
-    body = request_body(request, model, stream=stream, capabilities=capabilities)
+    """Return the JSON body of `request` as bytes. See `request_body` and `completion_body`."""
+    make = request_body if request.prompt is None else completion_body
+    body = make(request, model, stream=stream, capabilities=capabilities)
     try:
         return to_json(body, fallback=dict)
     except PydanticSerializationError:  # a lone surrogate in a text
@@ -65,7 +68,32 @@ def request_body(
             body["tool_choice"] = {"type": "function", "function": {"name": request.tool_choice}}
     if request.output is not None:
         _put_output(body, messages, request, can)
+    if request.messages and request.messages[-1].role == "assistant":
+        if can.prefill == "continue":
+            body |= {"continue_final_message": True, "add_generation_prompt": False}
+        elif can.prefill == "prefix":
+            messages[-1] = {**cast("dict[str, Json]", messages[-1]), "prefix": True}
     _put_settings(body, request.settings, can)
+    return body
+
+
+def completion_body(
+    request: ChatRequest, model: str, *, stream: bool = True, capabilities: Capabilities | None = None
+) -> dict[str, Json]:
+    """Return the body that asks `model` to go on with `request.prompt`, for `/completions`.
+
+    A `grammar` goes in by the name that llama.cpp's server gives it, where the endpoint
+    takes one. What such a grammar leaves out can't be written, so `banned` needs no more.
+    """
+    can = capabilities or Capabilities()
+    body: dict[str, Json] = {"model": model, "prompt": request.prompt}
+    if stream:
+        body["stream"] = True
+        if can.stream_usage:
+            body["stream_options"] = {"include_usage": True}
+    if request.grammar is not None and can.grammar:
+        body["grammar"] = request.grammar
+    _put_settings(body, request.settings, replace(can, max_tokens_field="max_tokens"))
     return body
 
 

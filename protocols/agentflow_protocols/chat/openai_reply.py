@@ -273,6 +273,8 @@ class ReplyParser:
                     for call in calls:
                         if isinstance(call, dict):
                             self._call_delta(call, out)
+        elif isinstance(choice.get("text"), str) and choice["text"]:  # of `/completions`
+            self._say(choice["text"], out)
         finish = choice.get("finish_reason")
         if finish and self._finish is None:
             self._close(_FINISH.get(str(finish).lower(), "stop"), out)
