@@ -1,0 +1,118 @@
+"""A grammar (GBNF, as llama.cpp reads it) of what a model may write in the markup.
+
+Free text is a chain of rules, one a state of the automaton that searches for all tokens at
+once: the characters that would complete a token lead into its block, or nowhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from agentflow_protocols.chat.messages import Json, ToolSpec
+from agentflow_protocols.cml.markup import Markup
+
+__all__ = ["grammar"]
+
+_JSON = r"""
+object ::= "{" ws (pair ("," ws pair)*)? "}"
+pair ::= string ws ":" ws value
+array ::= "[" ws (value ("," ws value)*)? "]"
+value ::= (object | array | string | number | "true" | "false" | "null") ws
+"""
+_PYTHON = r"""
+arguments ::= "(" ws (argument ("," ws argument)*)? ")"
+argument ::= id ws "=" ws value
+object ::= "{" ws (string ws ":" ws value ("," ws string ws ":" ws value)*)? "}"
+array ::= "[" ws (value ("," ws value)*)? "]"
+value ::= (object | array | string | number | "True" | "False" | "None") ws
+"""
+_COMMON = r"""
+string ::= "\"" string-0
+hex ::= [0-9a-fA-F]
+number ::= "-"? ("0" | [1-9] [0-9]{0,15}) ("." [0-9]{1,15})? ([eE] [-+]? [0-9]{1,2})?
+id ::= [a-zA-Z_] [a-zA-Z0-9_]{0,63}
+ws ::= [ \t\n]{0,4}
+"""
+
+
+def grammar(markup: Markup, tools: Mapping[str, Mapping[str, Json]] | Sequence[ToolSpec]) -> str:
+    """Return the grammar of a reply: free text, calls of `tools`, traps, reasoning; never an interrupt.
+
+    It is narrower than what the parser reads (little white space, numbers of usual length),
+    and wider in that it knows neither the tools' parameters nor the ids that are in use.
+    """
+    names = [tool if isinstance(tool, str) else tool.name for tool in tools]
+    rules = ["root ::= text-0", *_text_rules(markup, bool(names))]
+    arguments = "ws object" if markup.body == "json" else "arguments"
+    if names:
+        end = _literal(markup.end)
+        rules += [
+            f"call ::= ws (id ws {_literal(markup.head)} ws)? tool {arguments} ws {end}",
+            f"tool ::= {' | '.join(map(_literal, names))}",
+            *(_JSON if markup.body == "json" else _PYTHON).strip().splitlines(),
+            *_string_rules(markup),
+        ]
+    rules += [
+        f'trap ::= ws (id ([ ,] " "? id)* ws)? {_literal(markup.end)}',
+        *(_COMMON if names else "\n".join(_COMMON.splitlines()[-2:])).strip().splitlines(),
+    ]
+    return "\n".join(rules) + "\n"
+
+
+def _text_rules(markup: Markup, calls: bool) -> Iterator[str]:
+    goals = dict.fromkeys(markup.tokens, "")
+    goals[markup.trap] = "trap text-0"
+    if calls:
+        goals[markup.call] = "call text-0"
+    if markup.reasoning is not None:
+        goals[markup.reasoning[0]] = "reasoning-0"
+        yield from _rules("reasoning", {markup.reasoning[1]: "text-0"}, "", ['""'])
+    yield from _rules("text", goals, "", ['""'])
+
+
+def _string_rules(markup: Markup) -> Iterator[str]:
+    """Yield the rules of what follows a string's opening quote; no token may stand in it."""
+    escapes = '"\\"\\\\/bfnrt' if markup.body == "json" else '"\\\\bfnrt'
+    quoted = "".join(_in_class(sign) for sign in dict.fromkeys(escapes))
+    extra = ['"\\""', f'"\\\\" ([{quoted}] | "u" hex hex hex hex) string-0']
+    goals = dict.fromkeys((token for token in markup.tokens if '"' not in token), "")
+    yield from _rules("string", goals, '"\\', extra, r"\x00-\x1F")
+
+
+def _rules(
+    name: str, goals: Mapping[str, str], banned: str, extra: Sequence[str], unseen: str = ""
+) -> Iterator[str]:
+    """Yield a rule for each state of the search for the keys of `goals`.
+
+    A key that is completed goes on with its goal, or may not be completed where that is empty.
+    `extra` alternatives stand in each rule; the characters in `banned` and those of the range
+    `unseen` in none but those.
+    """
+    states = list(dict.fromkeys(key[:n] for key in goals for n in range(len(key))))
+    letters = sorted({letter for key in goals for letter in key} - set(banned))
+    for number, state in enumerate(states):
+        ways: dict[str, list[str]] = {}
+        for letter in letters:
+            text = state + letter
+            done = next((key for key in goals if text.endswith(key)), None)
+            if done is not None:
+                ways.setdefault(goals[done], []).append(letter)
+                continue
+            longest = next(text[cut:] for cut in range(len(text) + 1) if text[cut:] in states)
+            if longest:
+                ways.setdefault(f"{name}-{states.index(longest)}", []).append(letter)
+        special = "".join(letter for some in ways.values() for letter in some) + banned
+        parts = [f"[^{unseen}{''.join(map(_in_class, sorted(set(special))))}] {name}-0"]
+        parts += [f"[{''.join(map(_in_class, some))}] {goal}" for goal, some in ways.items() if goal]
+        yield f"{name}-{number} ::= {' | '.join([*parts, *extra])}"
+
+
+def _literal(text: str) -> str:
+    return '"' + "".join(_in_class(sign) if not sign.isalnum() else sign for sign in text) + '"'
+
+
+def _in_class(sign: str) -> str:
+    code = ord(sign)
+    if (sign.isascii() and sign.isalnum()) or sign in " <>|":
+        return sign
+    return f"\\x{code:02X}" if code < 256 else f"\\u{code:04X}" if code < 65536 else f"\\U{code:08X}"

@@ -1,0 +1,208 @@
+"""Read and write the arguments of a Python call of literals. Nothing is ever evaluated."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+
+from agentflow_protocols.chat.messages import Json
+
+__all__ = ["LiteralFault", "read_arguments", "write_arguments"]
+
+_MOST_LEVELS = 64
+_BLANK = re.compile(r"[ \t\r\n]*")
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_NUMBER = re.compile(
+    r"[-+]?(?:0[xX][0-9a-fA-F_]+|0[oO][0-7_]+|0[bB][01_]+"
+    r"|(?:[0-9][0-9_]*)?\.[0-9][0-9_]*(?:[eE][-+]?[0-9]+)?|[0-9][0-9_]*\.?(?:[eE][-+]?[0-9]+)?)"
+)
+_QUOTE = re.compile(r"([rR]|[uU])?(\"\"\"|'''|\"|')")
+_ESCAPE = re.compile(
+    r"\\(?:(\r\n|\n|\r)|x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|([0-7]{1,3})|(.)|$)", re.DOTALL
+)
+_SHORT = {
+    "a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v",
+    "\\": "\\", "'": "'", '"': '"',
+}  # fmt: skip
+_WORDS: dict[str, Json] = {"None": None, "True": True, "False": False}
+_MEANT = {"null": "None", "true": "True", "false": "False"}
+
+
+class LiteralFault(ValueError):
+    """A text is no call of literals; the message says what and where."""
+
+
+def read_arguments(text: str) -> dict[str, Json]:
+    """Return the keyword arguments of `(name=literal, …)`. Raises `LiteralFault`."""
+    return _Reader(text).arguments()
+
+
+def write_arguments(value: Json) -> str:
+    """Return an object as the arguments of a call, `(name=literal, …)`."""
+    assert isinstance(value, Mapping)
+    return f"({', '.join(f'{key}={_written(item)}' for key, item in value.items())})"
+
+
+def _written(value: Json) -> str:
+    if value is None or isinstance(value, bool):
+        return str(value)
+    if isinstance(value, Mapping):
+        items = (f"{json.dumps(key, ensure_ascii=False)}: {_written(item)}" for key, item in value.items())
+        return f"{{{', '.join(items)}}}"
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return f"[{', '.join(map(_written, value))}]"
+    return json.dumps(value, ensure_ascii=False)
+
+
+class _Reader:
+    """A recursive descent over one call; `at` is where it is."""
+
+    __slots__ = ("at", "text")
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.at = 0
+
+    def fault(self, what: str, at: int | None = None) -> LiteralFault:
+        at = self.at if at is None else at
+        line = self.text.count("\n", 0, at) + 1
+        return LiteralFault(f"{what} at line {line}, column {at - self.text.rfind(chr(10), 0, at)}")
+
+    def sign(self, *signs: str) -> str:
+        """Pass blanks and return the one of `signs` that stands here, or nothing."""
+        self.at = _BLANK.match(self.text, self.at).end()  # type: ignore[union-attr]
+        for sign in signs:
+            if self.text.startswith(sign, self.at):
+                self.at += len(sign)
+                return sign
+        return ""
+
+    def expect(self, *signs: str) -> str:
+        found = self.sign(*signs)
+        if not found:
+            here = json.dumps(self.text[self.at : self.at + 1]) if self.at < len(self.text) else "the end"
+            raise self.fault(f"{' or '.join(f'`{sign}`' for sign in signs)} is needed, but here is {here}")
+        return found
+
+    def arguments(self) -> dict[str, Json]:
+        values: dict[str, Json] = {}
+        self.expect("(")
+        while not self.sign(")"):
+            name = _NAME.match(self.text, self.at)
+            if name is None or (rest := _BLANK.match(self.text, name.end())) is None:
+                raise self.fault("only arguments with names are allowed, as in (city=1);")
+            if not self.text.startswith("=", rest.end()) or self.text.startswith("==", rest.end()):
+                raise self.fault("only arguments with names are allowed, as in (city=1);")
+            if name[0] in values:
+                raise self.fault(f"`{name[0]}` is given twice")
+            self.at = rest.end() + 1
+            values[name[0]] = self.value(0)
+            if self.expect(",", ")") == ")":
+                break
+        self.sign()
+        if self.at < len(self.text):
+            raise self.fault("more text follows the call")
+        return values
+
+    def value(self, level: int) -> Json:
+        if level > _MOST_LEVELS:
+            raise self.fault(f"more than {_MOST_LEVELS} levels")
+        opened = self.sign("[", "(", "{")
+        if opened == "{":
+            return self.mapping(level)
+        if opened:
+            return self.sequence(opened, level)
+        if _QUOTE.match(self.text, self.at):
+            return self.strings()
+        number = _NUMBER.match(self.text, self.at)
+        if number is not None:
+            return self.number(number[0])
+        word = _NAME.match(self.text, self.at)
+        if word is None:
+            here = json.dumps(self.text[self.at : self.at + 1]) if self.at < len(self.text) else "the end"
+            raise self.fault(f"a value is needed, but here is {here}")
+        if word[0] not in _WORDS:
+            meant = f"; did you mean {_MEANT[word[0]]}?" if word[0] in _MEANT else ""
+            raise self.fault(f"`{word[0][:40]}` is no literal{meant}")
+        self.at = word.end()
+        return _WORDS[word[0]]
+
+    def sequence(self, opened: str, level: int) -> Json:
+        closing = "]" if opened == "[" else ")"
+        items: list[Json] = []
+        comma = False
+        while not self.sign(closing):
+            items.append(self.value(level + 1))
+            if self.expect(",", closing) == closing:
+                break
+            comma = True
+        return items[0] if opened == "(" and len(items) == 1 and not comma else items
+
+    def mapping(self, level: int) -> Json:
+        items: dict[str, Json] = {}
+        while not self.sign("}"):
+            start = self.at
+            key = self.value(level + 1)
+            if not isinstance(key, str):
+                raise self.fault("a key must be a string", start)
+            self.expect(":")
+            items[key] = self.value(level + 1)
+            if self.expect(",", "}") == "}":
+                break
+        return items
+
+    def number(self, text: str) -> Json:
+        after = self.text[self.at + len(text) : self.at + len(text) + 1]
+        try:
+            if after.isalnum() or after == "_":
+                raise ValueError
+            try:
+                value: int | float = int(text, 0)
+            except ValueError:
+                value = float(text)
+        except ValueError:
+            raise self.fault("no valid number") from None
+        if value in (float("inf"), float("-inf")):
+            raise self.fault("a number that is too large")
+        self.at += len(text)
+        return value
+
+    def strings(self) -> str:
+        """Read string literals that stand side by side."""
+        parts: list[str] = []
+        while (quote := _QUOTE.match(self.text, self.at)) is not None:
+            parts.append(self.string(quote))
+            self.sign()
+        return "".join(parts)
+
+    def string(self, quote: re.Match[str]) -> str:
+        mark = quote[2]
+        start = at = quote.end()
+        while True:
+            end = self.text.find(mark, at)
+            if end < 0:
+                raise self.fault("a string that does not end begins")
+            slash = self.text.find("\\", at, end)
+            if slash < 0:
+                break
+            at = slash + 2
+        inner = self.text[start:end]
+        if len(mark) == 1 and ("\n" in inner or "\r" in inner) and re.search(r"(?<!\\)[\r\n]", inner):
+            raise self.fault("a string that does not end on its line begins")
+        self.at = end + len(mark)
+        if (quote[1] or "") in ("r", "R"):
+            return inner
+        return _ESCAPE.sub(self.unescaped, inner) if "\\" in inner else inner
+
+    def unescaped(self, found: re.Match[str]) -> str:
+        newline, two, four, eight, octal, other = found.groups()
+        if newline is not None:
+            return ""
+        code = two or four or eight
+        if code is not None or octal is not None:
+            number = int(code, 16) if code is not None else int(octal, 8)
+            if number > 0x10FFFF:
+                raise self.fault(f"no character has the escape \\U{eight}")
+            return chr(number)
+        return _SHORT.get(other or "", found[0])
