@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from agentflow_protocols.chat.messages import Json
 from agentflow_protocols.chat.scan import object_fault
 from agentflow_protocols.cml.escaping import escape, unescape
-from agentflow_protocols.cml.literal import LiteralFault, read_arguments, write_arguments
+from agentflow_protocols.cml.literal import MOST_LEVELS, LiteralFault, read_arguments, write_arguments
 from agentflow_protocols.cml.markup import Markup
 from agentflow_protocols.errors import LocalProtocolError
 
@@ -19,6 +19,7 @@ OPENERS: Mapping[str, str] = {"json": "{", "python": "("}  # what ends a tool's 
 BLANK = " \t\r\n"
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.\-]{0,127}")
 _KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_encoded = json.JSONEncoder(ensure_ascii=False).encode
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
 
 
@@ -43,8 +44,6 @@ def read_body(body: str, markup: Markup) -> tuple[str, str]:
         raise BodyFault(f"{_quoted(name)} has no arguments, not even empty ones: write {example}")
     try:
         arguments = (_read_json if markup.body == "json" else _read_python)(opener + rest, markup)
-    except RecursionError:
-        raise BodyFault(f"the arguments of {_quoted(name)} are nested too deeply") from None
     except LiteralFault as fault:
         raise BodyFault(f"in the arguments of {_quoted(name)}: {fault}{_hint(str(fault), markup)}") from None
     return name, arguments
@@ -62,7 +61,7 @@ def _quoted(name: str) -> str:
 
 
 def _read_json(text: str, markup: Markup) -> str:
-    fault = object_fault(text)
+    fault = _object_fault(text)
     if fault is not None:
         raise LiteralFault(fault)
     if "\\" not in text:
@@ -72,14 +71,33 @@ def _read_json(text: str, markup: Markup) -> str:
     return text if plain == value else _dumped(plain)
 
 
+def _object_fault(text: str) -> str | None:
+    fault = object_fault(text)
+    if fault is None and text.count("{") + text.count("[") > MOST_LEVELS:
+        level: list[object] = [json.loads(text)]
+        for _ in range(MOST_LEVELS):
+            level = [
+                item
+                for outer in level
+                for item in (
+                    outer.values() if isinstance(outer, dict) else outer if isinstance(outer, list) else ()
+                )
+                if isinstance(item, dict | list)
+            ]
+        if level:
+            return f"more than {MOST_LEVELS} levels"
+    return fault
+
+
 def _read_python(text: str, markup: Markup) -> str:
-    return _dumped(_mapped(read_arguments(text), lambda string: unescape(string, markup)))
+    value = read_arguments(text)
+    return _dumped(_mapped(value, lambda string: unescape(string, markup)) if "\\" in text else value)
 
 
 def _dumped(value: Json) -> str:
-    text = json.dumps(value, ensure_ascii=False)
+    text = _encoded(value)
     try:
-        text.encode()
+        _ = text.isascii() or text.encode()
     except UnicodeEncodeError:
         return json.dumps(value)
     return text
@@ -103,7 +121,7 @@ def write_body(name: str, arguments: str, markup: Markup) -> str:
     """
     if _NAME.fullmatch(name) is None:
         raise LocalProtocolError(f"{_quoted(name)} can't be the name of a tool in a call")
-    fault = object_fault(arguments)
+    fault = _object_fault(arguments)
     if fault is not None:
         raise LocalProtocolError(f"the arguments of a call of {_quoted(name)}: {fault}")
     value = json.loads(arguments)

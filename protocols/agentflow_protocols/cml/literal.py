@@ -8,14 +8,17 @@ from collections.abc import Mapping, Sequence
 
 from agentflow_protocols.chat.messages import Json
 
-__all__ = ["LiteralFault", "read_arguments", "write_arguments"]
+__all__ = ["MOST_LEVELS", "LiteralFault", "read_arguments", "write_arguments"]
 
-_MOST_LEVELS = 64
+MOST_LEVELS = 64  # of containers in one another, the arguments themselves included
+_MOST_DIGITS = 400
 _BLANK = re.compile(r"[ \t\r\n]*")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_KEYWORD = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)[ \t\r\n]*=(?!=)")
 _NUMBER = re.compile(
     r"[-+]?(?:0[xX][0-9a-fA-F_]+|0[oO][0-7_]+|0[bB][01_]+"
-    r"|(?:[0-9][0-9_]*)?\.[0-9][0-9_]*(?:[eE][-+]?[0-9]+)?|[0-9][0-9_]*\.?(?:[eE][-+]?[0-9]+)?)"
+    r"|((?:[0-9][0-9_]*)?\.[0-9][0-9_]*(?:[eE][-+]?[0-9]+)?"
+    r"|[0-9][0-9_]*(?:\.(?:[eE][-+]?[0-9]+)?|[eE][-+]?[0-9]+))|[0-9][0-9_]*)"
 )
 _QUOTE = re.compile(r"([rR]|[uU])?(\"\"\"|'''|\"|')")
 _ESCAPE = re.compile(
@@ -44,6 +47,11 @@ def write_arguments(value: Json) -> str:
     return f"({', '.join(f'{key}={_written(item)}' for key, item in value.items())})"
 
 
+def _end(found: re.Match[str] | None) -> int:
+    assert found is not None
+    return found.end()
+
+
 def _written(value: Json) -> str:
     if value is None or isinstance(value, bool):
         return str(value)
@@ -69,36 +77,42 @@ class _Reader:
         line = self.text.count("\n", 0, at) + 1
         return LiteralFault(f"{what} at line {line}, column {at - self.text.rfind(chr(10), 0, at)}")
 
-    def sign(self, *signs: str) -> str:
+    def sign(self, signs: str = "") -> str:
         """Pass blanks and return the one of `signs` that stands here, or nothing."""
-        self.at = _BLANK.match(self.text, self.at).end()  # type: ignore[union-attr]
-        for sign in signs:
-            if self.text.startswith(sign, self.at):
-                self.at += len(sign)
-                return sign
+        text, at = self.text, self.at
+        here = text[at : at + 1]
+        if here in " \t\r\n" and here:
+            at = _end(_BLANK.match(text, at))
+            here = text[at : at + 1]
+        if here and here in signs:
+            self.at = at + 1
+            return here
+        self.at = at
         return ""
 
-    def expect(self, *signs: str) -> str:
-        found = self.sign(*signs)
+    def expect(self, signs: str) -> str:
+        found = self.sign(signs)
         if not found:
-            here = json.dumps(self.text[self.at : self.at + 1]) if self.at < len(self.text) else "the end"
-            raise self.fault(f"{' or '.join(f'`{sign}`' for sign in signs)} is needed, but here is {here}")
+            raise self.fault(
+                f"{' or '.join(f'`{sign}`' for sign in signs)} is needed, but here is {self.here()}"
+            )
         return found
+
+    def here(self) -> str:
+        return json.dumps(self.text[self.at]) if self.at < len(self.text) else "the end"
 
     def arguments(self) -> dict[str, Json]:
         values: dict[str, Json] = {}
         self.expect("(")
         while not self.sign(")"):
-            name = _NAME.match(self.text, self.at)
-            if name is None or (rest := _BLANK.match(self.text, name.end())) is None:
+            name = _KEYWORD.match(self.text, self.at)
+            if name is None:
                 raise self.fault("only arguments with names are allowed, as in (city=1);")
-            if not self.text.startswith("=", rest.end()) or self.text.startswith("==", rest.end()):
-                raise self.fault("only arguments with names are allowed, as in (city=1);")
-            if name[0] in values:
-                raise self.fault(f"`{name[0]}` is given twice")
-            self.at = rest.end() + 1
-            values[name[0]] = self.value(0)
-            if self.expect(",", ")") == ")":
+            if name[1] in values:
+                raise self.fault(f"`{name[1][:40]}` is given twice")
+            self.at = name.end()
+            values[name[1]] = self.value(0)
+            if self.expect(",)") == ")":
                 break
         self.sign()
         if self.at < len(self.text):
@@ -106,22 +120,21 @@ class _Reader:
         return values
 
     def value(self, level: int) -> Json:
-        if level > _MOST_LEVELS:
-            raise self.fault(f"more than {_MOST_LEVELS} levels")
-        opened = self.sign("[", "(", "{")
+        opened = self.sign("[({")
+        if opened and level > MOST_LEVELS - 2:
+            raise self.fault(f"more than {MOST_LEVELS} levels")
         if opened == "{":
             return self.mapping(level)
         if opened:
             return self.sequence(opened, level)
-        if _QUOTE.match(self.text, self.at):
+        if _QUOTE.match(self.text, self.at) is not None:
             return self.strings()
         number = _NUMBER.match(self.text, self.at)
         if number is not None:
-            return self.number(number[0])
+            return self.number(number)
         word = _NAME.match(self.text, self.at)
         if word is None:
-            here = json.dumps(self.text[self.at : self.at + 1]) if self.at < len(self.text) else "the end"
-            raise self.fault(f"a value is needed, but here is {here}")
+            raise self.fault(f"a value is needed, but here is {self.here()}")
         if word[0] not in _WORDS:
             meant = f"; did you mean {_MEANT[word[0]]}?" if word[0] in _MEANT else ""
             raise self.fault(f"`{word[0][:40]}` is no literal{meant}")
@@ -134,7 +147,7 @@ class _Reader:
         comma = False
         while not self.sign(closing):
             items.append(self.value(level + 1))
-            if self.expect(",", closing) == closing:
+            if self.expect(f",{closing}") == closing:
                 break
             comma = True
         return items[0] if opened == "(" and len(items) == 1 and not comma else items
@@ -148,24 +161,21 @@ class _Reader:
                 raise self.fault("a key must be a string", start)
             self.expect(":")
             items[key] = self.value(level + 1)
-            if self.expect(",", "}") == "}":
+            if self.expect(",}") == "}":
                 break
         return items
 
-    def number(self, text: str) -> Json:
-        after = self.text[self.at + len(text) : self.at + len(text) + 1]
+    def number(self, found: re.Match[str]) -> Json:
+        text, after = found[0], self.text[found.end() : found.end() + 1]
         try:
-            if after.isalnum() or after == "_":
+            if after.isalnum() or after == "_" or len(text) > _MOST_DIGITS:
                 raise ValueError
-            try:
-                value: int | float = int(text, 0)
-            except ValueError:
-                value = float(text)
+            value: int | float = int(text, 0) if found[1] is None else float(text)
         except ValueError:
             raise self.fault("no valid number") from None
         if value in (float("inf"), float("-inf")):
             raise self.fault("a number that is too large")
-        self.at += len(text)
+        self.at = found.end()
         return value
 
     def strings(self) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal, TypeAlias
 
-__all__ = ["STATES", "TRANSCRIPT", "Action", "State", "Token", "table"]
+__all__ = ["STATES", "TRANSCRIPT", "Action", "State", "Token", "drawn", "table"]
 
 State: TypeAlias = Literal[
     "text", "reasoning", "call", "body", "trap", "dropped", "forged", "source", "value"
@@ -85,3 +85,20 @@ TRANSCRIPT: Mapping[State, _Row] = {
 def table(transcript: bool) -> Mapping[State, _Row]:
     """Return the table of a reader of model output, or of a transcript."""
     return {**STATES, **TRANSCRIPT} if transcript else STATES
+
+
+def drawn() -> str:
+    """Return the table as `protocols/asynclm.md` shows it, in Markdown."""
+    rows = table(transcript=True)
+    tokens = list(dict.fromkeys(token for row in rows.values() for token in row))
+    lines = [f"| in | {' | '.join(f'`{token}`' for token in tokens)} |", "|---" * (len(tokens) + 1) + "|"]
+    for state in rows:
+        cells: list[str] = []
+        for token in tokens:
+            plain, transcript = (row.get(state, {}).get(token) for row in (STATES, rows))
+            ways = [
+                f"{step[1]} → {step[0]}" for step in dict.fromkeys((plain, transcript)) if step is not None
+            ]
+            cells.append("; ".join(ways))
+        lines.append(f"| **{state}** | {' | '.join(cells)} |")
+    return "\n".join(lines)
