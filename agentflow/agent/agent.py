@@ -12,7 +12,7 @@ from agentflow.agent.output import Invalid, JsonSchema, OutputType
 from agentflow.errors import RemoteProtocolError, UserError
 from agentflow.runtime.budget import Limits
 from agentflow.runtime.context import Context, Runnable
-from agentflow.session import Carrier, Native, OnFinish, OnOverflow, Persona, Session
+from agentflow.session import Carrier, Native, OnFinish, OnOverflow, Persona, Session, TrapMode
 from agentflow.session.blocks import TRANSFER
 from agentflow.tools import Tool, from_function, tools_by_name
 from agentflow_protocols.chat import Json, Message, Part, Reply, Settings, ToolSpec
@@ -44,7 +44,9 @@ class Agent(Generic[Deps, Out]):
     `on_overflow` says what to do when the conversation outgrows the model's window:
     `compact` its oldest part, or raise the `error`. `grace` is the seconds that a call
     with `reply="interrupt"` is given before the model goes on without its result; None
-    is the learned cost of a request. `limits` default to 100 turns.
+    is the learned cost of a request. `trap` says what a wait for nothing in particular
+    waits for: `any` result or `all`. With `references`, a call's arguments may name results
+    that are not there yet (`"$c1.field"`). `limits` default to 100 turns.
     """
 
     def __init__(
@@ -63,8 +65,11 @@ class Agent(Generic[Deps, Out]):
         on_overflow: OnOverflow = "compact",
         output_retries: int = 2,
         grace: float | None = None,
+        trap: TrapMode = "any",
+        references: bool = True,
     ) -> None:
         for what, value, allowed in (
+            ("trap", trap, ("any", "all")),
             ("on_finish", on_finish, ("wait", "cancel", "detach")),
             ("on_overflow", on_overflow, ("compact", "error")),
         ):
@@ -75,6 +80,8 @@ class Agent(Generic[Deps, Out]):
         if output_retries < 0:
             raise UserError(f"agent {name}: output_retries must be 0 or more, not {output_retries!r}")
         self.grace = grace
+        self.trap: TrapMode = trap
+        self.references = references
         self.name = name
         self.carrier: Carrier = _carrier(endpoint)
         self.instructions = instructions
@@ -168,6 +175,8 @@ class Agent(Generic[Deps, Out]):
             self.on_finish,
             self.on_overflow,
             self.grace,
+            self.trap,
+            self.references,
         )
 
     def _accept(self, reply: Reply) -> Out:
@@ -190,7 +199,7 @@ def _carrier(endpoint: Endpoint | Carrier) -> Carrier:
 
 def _constrains(carrier: Carrier) -> bool:
     """Return whether the model's answer can be constrained to a schema."""
-    return not isinstance(carrier, Native) or carrier.endpoint.capabilities.json_schema
+    return isinstance(carrier, Native) and carrier.endpoint.capabilities.json_schema
 
 
 def _transfer(agent: Agent[Deps, Out]) -> tuple[str, ToolSpec]:

@@ -50,6 +50,9 @@ class EndpointStream:
     Leaving the block early closes the request on the wire.
     """
 
+    critical = False
+    """Whether leaving would tear something apart: never, here."""
+
     def __init__(
         self,
         endpoint: Endpoint,

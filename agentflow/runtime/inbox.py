@@ -35,9 +35,10 @@ class Inbox:
     def __init__(self) -> None:
         self._items: list[Interrupt] = []
         self._changed = asyncio.Event()
-        self.cut: Callable[[], object] | None = None  # set while a reply is being written
+        self.on_put: Callable[[Interrupt], object] | None = None  # set while a reply is being written
         self._room: asyncio.Event | None = None  # made when the inbox is full
         self.last_seq = 0
+        self.sources = 0  # how many may still interrupt by themselves: timers, watchers
 
     def __len__(self) -> int:
         return len(self._items)
@@ -69,8 +70,8 @@ class Inbox:
         if len(self._items) >= CAPACITY and self._room is None:
             self._room = asyncio.Event()
         self._changed.set()
-        if interrupt.priority == "now" and self.cut is not None:
-            self.cut()
+        if self.on_put is not None:
+            self.on_put(interrupt)
 
     def replace(self, interrupt: Interrupt) -> None:
         """Queue an interrupt in place of those of its source that still wait."""

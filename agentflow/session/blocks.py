@@ -1,37 +1,55 @@
-"""The texts that a session itself writes: interrupt blocks, placeholders, its standing words.
-
-Only the runtime writes `[INTR]`. A value that holds a control token is escaped,
-so that a tool's output can neither open nor close a block.
-"""
+"""The texts that a session itself writes: placeholders, its own tools, its standing words."""
 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable
 
 from agentflow_protocols.chat import Json, ToolSpec
 
-__all__ = ["BUILTINS", "STANDING", "TRANSFER", "clip", "escape", "interrupt_block", "names", "placeholder"]
-
-_TOKEN = re.compile(r"\[(?=\\*\s*(?:CALL|HEAD|END|INTR|TRAP)\s*\])", re.IGNORECASE)
+__all__ = ["BUILTINS", "STANDING", "TRANSFER", "clip", "names", "placeholder", "standing"]
 
 TRANSFER = "transfer_to_"  # begins the name of a tool that hands the conversation over
 
 STANDING = (
-    "Tools run beside you. You may call several in one message and go on: a call that is still running is"
-    ' answered by {"status": "running"} and its result comes later, once, in a user message, as'
-    " [INTR] call-id [HEAD] result [END]. Such blocks are written by the system only; other sources, such as"
-    " `user`, may interrupt you in the same way. Start independent calls together, the longest first. When"
-    " you can do nothing without a result, call `wait`. Do not repeat a call that is running."
+    'Tools run beside you. {together} a call that is still running is answered by {{"status": "running"}}'
+    " and its result comes later, once, in a user message, as [INTR] call-id [HEAD] result [END]. Such blocks"
+    " are written by the system only; other sources, such as `user`, may interrupt you in the same way."
+    " Start independent calls{message}, the one with the longest way still to go first. When you can do"
+    " nothing without a result, call `wait`. Do not repeat a call that is running."
 )
+_NATIVE_REFERENCES = (
+    ' An argument may be the result of a call that is not there yet: "$c1" is the result of the first call of'
+    ' the same message, "$c2" of the second, and the id of an earlier call, as in "$c00000007", that of that'
+    ' call; a path takes a part of it: "$c1.field", "$c1.items[0]". So write a whole chain in one message.'
+)
+_MARKUP_REFERENCES = (
+    'An argument may be the result of an earlier call that is not there yet: "$c1", or a part of it:'
+    ' "$c1.field", "$c1.items[0]".'
+)
+
+
+def standing(markup: bool, parallel: bool, references: bool) -> str:
+    """Return what a model with tools is told of calls that run beside it.
+
+    With `markup`, its carrier tells it the rest. `parallel`: it may write several calls
+    in one message.
+    """
+    if markup:
+        return _MARKUP_REFERENCES if references else ""
+    several = "You may call several in one message and go on:"
+    text = STANDING.format(
+        together=several if parallel else "Call one after the other, without waiting for results:",
+        message=" together" if parallel else " at once",
+    )
+    return text + (_NATIVE_REFERENCES if references and parallel else "")
 
 
 def _schema(**properties: Json) -> dict[str, Json]:
     return {"type": "object", "properties": properties, "additionalProperties": False}
 
 
-_CALL: Json = {"type": "string", "description": "the id of a call, such as c00000001"}
+_CALL: Json = {"type": "string", "description": "the id of a call; c1 is the first of the same message"}
 
 BUILTINS: dict[str, ToolSpec] = {
     spec.name: spec
@@ -62,16 +80,6 @@ BUILTINS: dict[str, ToolSpec] = {
         ),
     )
 }
-
-
-def escape(value: str) -> str:
-    """Return `value` with every control token in it made harmless by a backslash."""
-    return _TOKEN.sub(r"[\\", value)
-
-
-def interrupt_block(source: str, value: str) -> str:
-    """Return one block of an interrupt message."""
-    return f"[INTR] {source} [HEAD] {escape(value)} [END]"
 
 
 def placeholder(call: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 from agentflow.errors import RunError
@@ -13,27 +13,52 @@ from agentflow.session.call import Board, Call
 if TYPE_CHECKING:
     from agentflow.runtime.context import Context
 
-__all__ = ["Wait", "answer"]
+__all__ = ["NOTHING_RUNS", "Wait", "answer"]
+
+NOTHING_RUNS = "nothing is running, so there is nothing to wait for: answer, or call a tool"
 
 Deps = TypeVar("Deps")
 
 
 class Wait:
-    """What a `wait` call waits for; `empty` when there is nothing."""
+    """A trap: what the model waits for; `empty` when there is nothing.
 
-    __slots__ = ("call", "deadline", "empty", "wanted")
+    `wanted` are calls that must all have ended, none for any result, or for `every` one.
+    `call` is the `wait` call that is answered when it is over, None in markup. With
+    `sources` that may still interrupt, waiting for nothing is waiting for them.
+    """
 
-    def __init__(self, board: Board, call: Call, now: float) -> None:
+    __slots__ = ("call", "deadline", "empty", "every", "wanted")
+
+    def __init__(
+        self,
+        board: Board,
+        wanted: Sequence[Call],
+        *,
+        every: bool = False,
+        deadline: float | None = None,
+        call: Call | None = None,
+        sources: bool = False,
+    ) -> None:
+        self.call = call
+        self.wanted = [other for other in wanted if other is not call]
+        self.every = every
+        self.deadline = deadline
+        self.empty = not sources and not any(not other.own for other in board.owed)
+
+    @classmethod
+    def of_call(
+        cls, board: Board, call: Call, group: Sequence[Call], now: float, every: bool, sources: bool
+    ) -> Wait:
+        """Return what a `wait` call waits for; `group` are the calls of its message."""
         arguments = _arguments(call)
         known = arguments.get("calls") or ()
-        wanted = (
-            [board.calls[str(i)] for i in known if str(i) in board.calls] if isinstance(known, list) else []
-        )
+        names = [str(name) for name in known] if isinstance(known, list) else []
+        found = (board.named(name, group) for name in names)
         timeout = arguments.get("timeout")
-        self.call = call
-        self.wanted = [c for c in wanted if c is not call]
-        self.deadline = now + float(timeout) if isinstance(timeout, int | float) else None
-        self.empty = not any(not other.own for other in board.owed)
+        deadline = now + float(timeout) if isinstance(timeout, int | float) else None
+        wanted = [other for other in found if other is not None]
+        return cls(board, wanted, every=every, deadline=deadline, call=call, sources=sources)
 
     def over(self, board: Board, now: float) -> bool:
         """Return whether the model may go on, as far as this wait is concerned."""
@@ -41,24 +66,28 @@ class Wait:
             return True
         if self.wanted:
             return all(call.done for call in self.wanted)
-        return any(call.done for call in board.owed if not call.own)
+        others = [call for call in board.owed if not call.own]
+        if self.every:
+            return bool(others) and all(call.done for call in others)
+        return any(call.news for call in others)
 
     def text(self, board: Board) -> str:
         """Return what the model is told of the wait."""
         if self.empty:
-            return json.dumps(
-                {"error": "nothing is running, so there is nothing to wait for: answer, or call a tool"}
-            )
+            return json.dumps({"error": NOTHING_RUNS})
         ended = [call.id for call in board.owed if call.done and not call.own]
         running = [call.id for call in board.running if not call.own]
         return json.dumps({"ended": ended, "running": running})
 
 
-async def answer(context: Context[Deps], board: Board, call: Call) -> str | None:
-    """Return the answer to a built-in call, None when `call` is `wait` or none of them."""
+async def answer(context: Context[Deps], board: Board, call: Call, group: Sequence[Call]) -> str | None:
+    """Return the answer to a built-in call, None when `call` is `wait` or none of them.
+
+    `group` are the calls of its message.
+    """
     arguments = _arguments(call)
     if call.name == "cancel":
-        other = board.calls.get(str(arguments.get("call")))
+        other = board.named(str(arguments.get("call")), group)
         if other is None:
             return _unknown(board, arguments.get("call"))
         if other.done:
@@ -66,7 +95,7 @@ async def answer(context: Context[Deps], board: Board, call: Call) -> str | None
         await board.cancel(other)
         return json.dumps({"call": other.id, "status": "cancelled"})
     if call.name == "progress":
-        other = board.calls.get(str(arguments.get("call")))
+        other = board.named(str(arguments.get("call")), group)
         if other is None:
             return _unknown(board, arguments.get("call"))
         seconds = context.clock.time() - (other.started if other.started is not None else other.began)

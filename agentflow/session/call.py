@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, TypeVar, cast
 
@@ -13,6 +13,8 @@ from agentflow.runtime.ending import end_all
 from agentflow.runtime.journal import StepFact
 from agentflow.runtime.ledger import decode, encode
 from agentflow.session.blocks import clip
+from agentflow.session.references import Reference, fill, pick
+from agentflow.session.slots import Slots
 from agentflow.tools import Progress, Tool, render
 from agentflow_protocols.chat import Json, ToolCall
 from agentflow_protocols.trace import (
@@ -58,18 +60,45 @@ class Call:
     unwanted: bool = False  # the model cancelled it
     own: bool = False  # the session answers it itself
     told: Literal["no", "running", "done"] = "no"
+    needs: Mapping[Reference, Call] = field(default_factory=dict)  # whose results its arguments name
+    used_by: list[Call] = field(default_factory=list)
+    artifact: str = ""  # where its result is kept, when it is too long for a message
 
     @property
     def done(self) -> bool:
         """Whether the outcome is there."""
         return self.outcome is not None
 
+    @property
+    def silent(self) -> bool:
+        """Whether the model goes on for its outcome only when something else is there, too."""
+        return self.tool is not None and self.tool.options.urgency == "silent"
+
+    @property
+    def urgent(self) -> bool:
+        """Whether its outcome cuts a reply that is being written."""
+        return self.tool is not None and self.tool.options.urgency == "now"
+
+    @property
+    def news(self) -> bool:
+        """Whether its outcome is worth telling: it is there, and not only what calls that run wait for."""
+        return self.done and not self.silent and all(call.done for call in self.used_by)
+
     def due(self, now: float) -> float | None:
         """Return the seconds until the outcome may be expected, None when nobody can say."""
         if self.estimate is None:
             return None
-        left = self.estimate - (now - (self.started if self.started is not None else now))
+        if self.started is None:
+            before = [call.due(now) for call in self.needs.values() if not call.done]
+            known = [due for due in before if due is not None]
+            return self.estimate + max(known, default=0.0) if len(known) == len(before) else None
+        left = self.estimate - (now - self.started)
         return left if left >= 0 else None
+
+    def remaining(self) -> float:
+        """Return the seconds of the call and of the longest chain of calls that need it."""
+        after = max((call.remaining() for call in self.used_by if not call.done), default=0.0)
+        return (self.estimate or 0.0) + after
 
 
 class Board:
@@ -79,9 +108,10 @@ class Board:
         self.calls: dict[str, Call] = {}
         self.changed = context.inbox.changed
         self.error: BaseException | None = None
+        self.on_end: Callable[[Call], object] | None = None  # set while a reply is being written
         self._context = context
         self._number = first_number
-        self._slots: dict[str, asyncio.Semaphore] = {}
+        self._slots: dict[str, Slots] = {}
 
     def new_id(self) -> str:
         """Return an id that no call of this conversation has: nine characters."""
@@ -98,13 +128,30 @@ class Board:
         """Calls whose outcome the model does not know yet."""
         return [call for call in self.calls.values() if call.told != "done"]
 
+    def named(self, name: str, group: Sequence[Call]) -> Call | None:
+        """Return the tool call that a model names: by its id, or as `c1`, the first of its message."""
+        found = self.calls.get(name)
+        if found is None and name[:1] == "c" and name[1:].isdecimal() and 0 < int(name[1:]) <= len(group):
+            found = group[int(name[1:]) - 1]
+        return None if found is None or found.own else found
+
     def start(
-        self, written: ToolCall, tool: Tool[..., object] | None, fault: str | None, replayed: bool
+        self,
+        written: ToolCall,
+        tool: Tool[..., object] | None,
+        fault: str | None,
+        replayed: bool,
+        needs: Mapping[Reference, Call] | None = None,
     ) -> Call:
-        """Start the call that a model wrote."""
+        """Start the call that a model wrote, once those that it `needs` have ended."""
         now = self._context.clock.time()
         call = Call(written.id, written.name, written.arguments, tool, now, replayed, fault)
         self.calls[call.id] = call
+        if needs:
+            call.needs = needs
+            call.estimate = self._context.runtime.estimates.get(call.name)
+            for needed in set(needs.values()):
+                needed.used_by.append(call)
         call.task = asyncio.create_task(self._run(call), name=f"{written.name} {written.id}")
         return call
 
@@ -138,6 +185,8 @@ class Board:
         """Give a call its outcome."""
         call.outcome, call.text = outcome, text
         self.changed.set()
+        if self.on_end is not None:
+            self.on_end(call)
 
     async def cancel(self, call: Call) -> None:
         """Cancel a call on the model's wish, and wait until nothing of it runs."""
@@ -174,6 +223,7 @@ class Board:
         known = context.ledger.recall(key)
         if known is not None:
             data = cast("dict[str, str]", decode(known.output))
+            call.artifact = data.get("artifact", "")
             self._tell(call, cast("Outcome", data["status"]), data["text"], replayed=known)
             return
         tool = call.tool
@@ -181,6 +231,8 @@ class Board:
             self._tell(call, "retry", f"error: {call.fault or f'there is no tool `{call.name}`'}")
             return
         try:
+            if "$" in call.arguments:
+                call.arguments = await self._filled(call)
             arguments = tool.validate(call.arguments)
         except ToolRetry as error:
             self._tell(call, "retry", f"error: {error}")
@@ -191,11 +243,30 @@ class Board:
             call.estimate = context.runtime.estimates.get(tool.name)
         await self._admitted(call, tool, arguments)
 
+    async def _filled(self, call: Call) -> str:
+        """Wait for the calls that the arguments name, and return the arguments with their results."""
+        values: dict[str, Json] = {}
+        for reference, needed in call.needs.items():
+            if needed.task is not None and not needed.done:
+                await asyncio.wait((needed.task,))
+            if needed.outcome != "ok":
+                raise ToolRetry(
+                    f"`{reference.text}`: the call {reference.call} has no result: {needed.text[:200]}"
+                )
+            text = needed.text
+            if needed.artifact:
+                text = (await self._context.read_artifact(needed.artifact)).decode()
+            try:
+                values[reference.text] = pick(text, reference)
+            except LookupError as error:
+                raise ToolRetry(str(error.args[0])) from None
+        return fill(call.arguments, values)
+
     async def _admitted(self, call: Call, tool: Tool[..., object], arguments: dict[str, object]) -> None:
         """Run the call once it is approved and there is a slot for it."""
         options, ledger = tool.options, self._context.ledger
         approval, slots = options.approval_of(arguments), options.max_parallel
-        deferred = approval or slots is not None
+        deferred = approval or slots is not None or bool(call.needs)
         marked = ledger.find(f"call/{call.id}")
         begun = marked is not None and marked.status == "started" if deferred else call.replayed
         if begun and not options.idempotent:
@@ -209,8 +280,7 @@ class Board:
             with gate.busy():
                 await self._begin(call, tool, arguments, mark=deferred)
             return
-        slot = self._slots.setdefault(tool.name, asyncio.Semaphore(slots))
-        async with slot:
+        async with self._slots.setdefault(tool.name, Slots(slots)).slot(call):
             await gate.passed()
             with gate.busy():
                 await self._begin(call, tool, arguments, mark=True)
@@ -244,7 +314,7 @@ class Board:
             value = await tool.run(inside, arguments, self._yielded(call))
             text = render(value)
             if len(text) > ARTIFACT_BYTES:
-                name = f"result-{call.id}"
+                name = call.artifact = f"result-{call.id}"
                 await context.artifact(name, text.encode())
                 text = clip(text, name, ARTIFACT_BYTES)
             self._tell(call, "ok", text)
@@ -287,7 +357,8 @@ class Board:
         else:
             seconds = context.clock.time() - call.started if call.started is not None else 0.0
             if record:
-                output = encode({"status": outcome, "text": text}, f"the result of {call.name}")
+                kept = {"artifact": call.artifact} if call.artifact else {}
+                output = encode({"status": outcome, "text": text, **kept}, f"the result of {call.name}")
                 source = encode({"name": call.name}, "a name") if call.started is not None else None
                 context.ledger.put(f"call/{call.id}", output, input=source, started=time.time() - seconds)
             if outcome == "ok" and call.started is not None:

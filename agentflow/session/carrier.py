@@ -1,7 +1,8 @@
 """How a session reaches a model: a stream of deltas for a list of messages.
 
-`native` speaks to chat APIs with tool calls. `Recorded` says again what the
-journal knows of a reply, so that the session has no branches for a replay.
+`Native` speaks to chat APIs with tool calls; `markup_carrier.py` has those that speak
+text in markup. `Recorded` says again what the journal knows of a reply, so that the
+session has no branches for a replay.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Protocol, Self, cast
+from typing import Protocol, Self, TypeAlias, cast
 
 from agentflow.endpoints import Endpoint
 from agentflow.errors import EndpointError
@@ -27,8 +28,13 @@ from agentflow_protocols.chat import (
     ToolCall,
     Usage,
 )
+from agentflow_protocols.cml import Markup, ProtocolViolation, TrapReached, encode_call
 
-__all__ = ["Carrier", "CarrierStream", "Native", "Recorded"]
+__all__ = ["ANONYMOUS", "Carrier", "CarrierDelta", "CarrierStream", "Native", "OnRetry", "Recorded"]
+
+CarrierDelta: TypeAlias = Delta | TrapReached | ProtocolViolation
+
+ANONYMOUS = "anonymous"  # in `ToolCall.extra`: the model gave the call no id, and is told nothing of it
 
 OnRetry = Callable[[int, float, EndpointError], None]
 
@@ -46,7 +52,11 @@ class CarrierStream(Protocol):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
 
-    def __aiter__(self) -> AsyncIterator[Delta]: ...
+    def __aiter__(self) -> AsyncIterator[CarrierDelta]: ...
+
+    @property
+    def critical(self) -> bool:
+        """Whether a block is being written: then the stream is not left for an interrupt."""
 
     @property
     def reply(self) -> Reply:
@@ -66,20 +76,54 @@ class CarrierStream(Protocol):
 
 
 class Carrier(Protocol):
-    """One way to reach a model."""
+    """One way to reach a model.
+
+    `markup` is None for a chat API with tool calls. `cost` is the seconds that putting
+    something in costs, None for the learned time to the first token; at 0 everything goes
+    in as soon as it comes.
+    """
 
     name: str
+    cost: float | None
+
+    @property
+    def markup(self) -> Markup | None:
+        """The markup that the model writes."""
+
+    @property
+    def parallel(self) -> bool:
+        """Whether the model may write several calls in one reply."""
+
+    @property
+    def late_results(self) -> bool:
+        """Whether a second result of a call may follow its placeholder as a tool message."""
 
     def stream(self, request: ChatRequest, resources: Resources, on_retry: OnRetry) -> CarrierStream:
         """Return the reply to `request` as a stream that is not yet begun."""
 
 
 class Native:
-    """Chat APIs with tool calls: interrupts go in as messages, at the next boundary."""
+    """Chat APIs with tool calls: interrupts go in as messages, at the next boundary.
 
-    def __init__(self, endpoint: Endpoint) -> None:
+    `request_cost` is the seconds that a further request costs; None learns them.
+    """
+
+    markup: Markup | None = None
+
+    def __init__(self, endpoint: Endpoint, *, request_cost: float | None = None) -> None:
         self.endpoint = endpoint
         self.name = endpoint.name
+        self.cost = request_cost
+
+    @property
+    def parallel(self) -> bool:
+        """Whether the model may write several calls in one reply."""
+        return self.endpoint.capabilities.parallel_tool_calls
+
+    @property
+    def late_results(self) -> bool:
+        """Whether the endpoint takes a second result of a call."""
+        return self.endpoint.capabilities.late_tool_results
 
     def stream(self, request: ChatRequest, resources: Resources, on_retry: OnRetry) -> CarrierStream:
         """Return the endpoint's stream."""
@@ -91,7 +135,7 @@ class Recorded:
     """A reply that the journal knows, wholly or up to a crash, as a stream.
 
     What was cut off by a crash becomes an assistant message of exactly the calls
-    that were recorded, and is not generated again.
+    that were recorded, and is not generated again. With `markup` its text is those calls.
     """
 
     reply: Reply
@@ -100,9 +144,12 @@ class Recorded:
     faults: dict[int, str] = field(default_factory=dict)
     first_token_s: float = 0.0
     seconds: float = 0.0
+    critical: bool = False
 
     @classmethod
-    def find(cls, ledger: Ledger, key: str, input_hash: str, new_input: bytes) -> Recorded | None:
+    def find(
+        cls, ledger: Ledger, key: str, input_hash: str, new_input: bytes, markup: Markup | None = None
+    ) -> Recorded | None:
         """Return what is recorded of the model step `key`, None when nothing is.
 
         Raises UserError when it was recorded with other messages or tools.
@@ -123,8 +170,10 @@ class Recorded:
             calls.append(ToolCall(str(call["id"]), str(call["name"]), str(call["arguments"]), extra))
         if not calls:
             return None
-        reply = Reply(Message("assistant", calls=calls), Usage(requests=1), "tool_calls")
-        return cls(reply, None, False, _faults(ledger, key))
+        message = Message("assistant", calls=calls)
+        if markup is not None:
+            message = Message("assistant", "\n".join(_written(call, markup) for call in calls))
+        return cls(Reply(message, Usage(requests=1), "tool_calls"), None, False, _faults(ledger, key))
 
     async def __aenter__(self) -> Self:
         return self
@@ -134,7 +183,7 @@ class Recorded:
     ) -> None:
         return None
 
-    async def __aiter__(self) -> AsyncIterator[Delta]:
+    async def __aiter__(self) -> AsyncIterator[CarrierDelta]:
         message = self.reply.message
         if message.reasoning:
             yield ReasoningPiece(message.reasoning)
@@ -142,6 +191,14 @@ class Recorded:
             yield TextPiece(message.text)
         for index, call in enumerate(message.calls):
             yield CallReady(index, call, self.faults.get(index))
+
+
+def _written(call: ToolCall, markup: Markup) -> str:
+    """Return the block of a recorded call. One without a name was malformed, and is so again."""
+    anonymous = bool(call.extra and call.extra.get(ANONYMOUS))
+    if not call.name:
+        return f"{markup.call} {call.id} {markup.head} {markup.end}"
+    return encode_call(None if anonymous else call.id, call.name, call.arguments, markup)
 
 
 def _faults(ledger: Ledger, key: str) -> dict[int, str]:

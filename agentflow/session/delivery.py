@@ -8,47 +8,64 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from agentflow.runtime.inbox import Interrupt
-from agentflow.session.blocks import interrupt_block, placeholder
+from agentflow.session.blocks import placeholder
 from agentflow.session.builtin_calls import Wait
 from agentflow.session.call import Board, Call
 from agentflow_protocols.chat import Message
+from agentflow_protocols.cml import Markup, encode_interrupt
 
 if TYPE_CHECKING:
     from agentflow.runtime.clock import Clock
     from agentflow.runtime.inbox import Inbox
 
-__all__ = ["Delivery", "compose", "wait_for_delivery"]
+__all__ = ["Delivery", "Offer", "compose", "wait_for_delivery", "worth_a_cut"]
+
+_FOREVER = float("inf")
+_TICK = 1e-6  # seconds that two times may differ by and be the same
 
 
 @dataclass(slots=True)
 class Delivery:
-    """What goes in at one boundary: outcomes, then interrupts; the rest gets placeholders."""
+    """What goes in at one boundary: outcomes, then interrupts, then what was wrong with the reply.
+
+    What is not here gets placeholders.
+    """
 
     results: list[Call]
     interrupts: list[Interrupt]
+    notes: list[str] = field(default_factory=list)
 
 
-async def wait_for_delivery(
-    board: Board,
-    inbox: Inbox,
-    clock: Clock,
-    fresh: Sequence[Call],
-    waits: Sequence[Wait],
-    cost: float,
-    grace_s: float | None = None,
-) -> None:
-    """Return when the model should go on.
+@dataclass(slots=True)
+class Offer:
+    """What the reply that just ended leaves to wait for.
 
-    `fresh` are the calls of the reply that just ended, `cost` the seconds that a
-    request is worth; `grace_s` those that calls with `reply="interrupt"` are given, None
-    for the same. Raises what a call's task raised.
+    `fresh` are its calls, `waits` its traps, `cost` the seconds that a request is worth and
+    `grace` those that calls with `reply="interrupt"` are given.
     """
+
+    fresh: Sequence[Call]
+    waits: Sequence[Wait]
+    cost: float
+    grace: float
+
+
+def worth_a_cut(board: Board, now: float, cost: float) -> bool:
+    """Return whether a reply in markup is left between two blocks, for results that have come.
+
+    It is, when nothing more is due within twice the `cost` of going on.
+    """
+    return any(call.news for call in board.owed) and not _soon(board.running, now, 2 * cost, now)
+
+
+async def wait_for_delivery(board: Board, inbox: Inbox, clock: Clock, offer: Offer) -> None:
+    """Return when the model should go on. Raises what a call's task raised."""
     now = clock.time()
-    grace = now + (cost if grace_s is None else grace_s)
+    grace = now + offer.grace
     came: float | None = None
     seen = -1
     while True:
@@ -56,10 +73,10 @@ async def wait_for_delivery(
         if board.error is not None:
             raise board.error
         now = clock.time()
-        ended = sum(call.done for call in board.owed)
+        ended = sum(call.news for call in board.owed)
         if ended != seen:
             came, seen = (now if ended else None), ended
-        until = _until(board, inbox, fresh, waits, now, grace, cost, came)
+        until = _until(board, inbox, offer, now, grace, came)
         if until is None:
             break
         try:
@@ -70,19 +87,8 @@ async def wait_for_delivery(
     await asyncio.sleep(0)  # what ends in the same moment goes in together
 
 
-_FOREVER = float("inf")
-_TICK = 1e-6  # seconds after which an estimate that was due has proved wrong
-
-
 def _until(
-    board: Board,
-    inbox: Inbox,
-    fresh: Sequence[Call],
-    waits: Sequence[Wait],
-    now: float,
-    grace: float,
-    cost: float,
-    came: float | None,
+    board: Board, inbox: Inbox, offer: Offer, now: float, grace: float, came: float | None
 ) -> float | None:
     """Return until when to wait at most for a change, None to go on now."""
     if inbox.urgent:
@@ -92,6 +98,7 @@ def _until(
         return _FOREVER
     if inbox.waking:
         return None
+    cost, waits = offer.cost, offer.waits
     if waits:
         if not all(wait.over(board, now) for wait in waits):
             return min(
@@ -100,7 +107,7 @@ def _until(
         return _more(now, cost, came) if _soon(running, now, cost, came) else None
     if not running:
         return None
-    if any(not call.done and _interrupts(call) for call in fresh):
+    if any(not call.done and _interrupts(call) for call in offer.fresh):
         return grace if now < grace else None
     if came is None:
         return _FOREVER
@@ -117,40 +124,54 @@ def _soon(running: Sequence[Call], now: float, cost: float, came: float | None) 
         return False
     for call in running:
         due = call.due(now)
-        if (due is None and now < came + cost) or (due is not None and now + due <= came + cost):
+        if due is None:
+            if now < came + cost - _TICK:
+                return True
+        elif now + due <= came + cost + _TICK:
             return True
     return False
 
 
 def _more(now: float, cost: float, came: float | None) -> float:
     """Return when to look again for what is due."""
-    return _FOREVER if came is None else max(came + cost, now + _TICK)
+    return _FOREVER if came is None else max(came + cost, now) + 2 * _TICK
 
 
-def compose(group: Sequence[Call], board: Board, delivery: Delivery, plain: bool) -> list[Message]:
+def compose(
+    group: Sequence[Call],
+    board: Board,
+    delivery: Delivery,
+    *,
+    markup: Markup | None = None,
+    plain: bool = False,
+    late: bool = False,
+) -> list[Message]:
     """Return the messages of one boundary, and mark what they tell.
 
-    First a tool message for each call of `group`, the calls of the last assistant
-    message, in its order; then all else as one user message of blocks. With `plain`,
+    First, unless the model writes `markup`, a tool message for each call of `group`, the
+    calls of the last assistant message, in its order; then all else as one message of
+    blocks. With `late`, results of earlier calls are tool messages, too. With `plain`,
     interrupts from a user alone are given as the user's own words.
     """
     messages: list[Message] = []
     delivered = {id(call) for call in delivery.results}
-    for call in group:
-        if id(call) in delivered:
-            call.told = "done"
-            messages.append(Message("tool", call.text, call_id=call.id))
-        else:
-            call.told = "running"
-            messages.append(Message("tool", placeholder(call.id), call_id=call.id))
-    blocks = [interrupt_block(call.id, call.text) for call in delivery.results if call.told != "done"]
+    for call in group if markup is None else ():
+        there = id(call) in delivered
+        call.told = "done" if there else "running"
+        messages.append(Message("tool", call.text if there else placeholder(call.id), call_id=call.id))
+    owed = [call for call in delivery.results if call.told != "done"]
     for call in delivery.results:
         call.told = "done"
-    if plain and not blocks and all(item.source == "user" for item in delivery.interrupts):
+    if late and markup is None:
+        messages += [Message("tool", call.text, call_id=call.id) for call in owed]
+        owed = []
+    form = markup or Markup()
+    blocks = [encode_interrupt(call.id, call.text, form) for call in owed]
+    if plain and not blocks and not delivery.notes and all(i.source == "user" for i in delivery.interrupts):
         text = "\n\n".join(item.text for item in delivery.interrupts)
-    else:
-        blocks += [interrupt_block(item.source, item.text) for item in delivery.interrupts]
-        text = "\n".join(blocks)
-    if text:
-        messages.append(Message("user", text))
+        return [*messages, Message("user", text)] if text else messages
+    blocks += [encode_interrupt(item.source, item.text, form) for item in delivery.interrupts]
+    blocks += [encode_interrupt("system", note, form) for note in delivery.notes]
+    if blocks:
+        messages.append(Message("user", "\n".join(blocks), interrupt=True))
     return messages

@@ -8,81 +8,47 @@ same messages are made again and nothing finished is asked or called twice.
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, TypeVar, cast
+from dataclasses import replace
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from agentflow.errors import (
     ContextOverflow,
     EndpointUnavailable,
     LimitExceeded,
+    RemoteProtocolError,
     RunError,
-    UserError,
 )
 from agentflow.runtime.ledger import decode, encode
-from agentflow.session.blocks import BUILTINS, STANDING, TRANSFER
-from agentflow.session.builtin_calls import Wait, answer
+from agentflow.session.blocks import BUILTINS, TRANSFER
+from agentflow.session.builtin_calls import NOTHING_RUNS, Wait, answer
 from agentflow.session.call import Board, Call
-from agentflow.session.carrier import Carrier
-from agentflow.session.delivery import Delivery, compose, wait_for_delivery
-from agentflow.session.step import ModelStep, Written
+from agentflow.session.carrier import ANONYMOUS
+from agentflow.session.delivery import Delivery, Offer, compose, wait_for_delivery
+from agentflow.session.estimates import frozen_estimates
+from agentflow.session.persona import Persona
+from agentflow.session.references import Reference, find_references
+from agentflow.session.step import FIRST_COST, ModelStep, Written
 from agentflow.session.window import compact
-from agentflow.tools import Tool
-from agentflow_protocols.chat import CallReady, Json, Message, Reply, Settings, ToolCall, ToolSpec
+from agentflow_protocols import cml
+from agentflow_protocols.chat import CallReady, Message, Reply, ToolCall
 from agentflow_protocols.chat.validate import check_messages
 from agentflow_protocols.trace import Compacted, HandedOff, Interrupted, Trapped
 
 if TYPE_CHECKING:
     from agentflow.runtime.context import Context
 
-__all__ = ["OnFinish", "OnOverflow", "Persona", "Session"]
+__all__ = ["Session"]
 
 Deps = TypeVar("Deps")
-OnFinish = Literal["wait", "cancel", "detach"]
-OnOverflow = Literal["compact", "error"]
 
-FIRST_COST = 0.5  # seconds that a request is worth until one was seen
 EMPTY_TRAPS = 3  # waits for nothing, one after the other, that end a run
 LOST_REPLIES = 3  # replies without a call, cut by the network, that end a run
+VIOLATIONS = 5  # replies in a row that break the protocol, after which a run ends
 _OUR_ID = re.compile(r"c(\d{8})")
-
-
-@dataclass(slots=True)
-class Persona:
-    """Who speaks for the model's side: an agent's part of a conversation."""
-
-    name: str
-    carrier: Carrier
-    system: str
-    tools: Mapping[str, Tool[..., object]] = field(default_factory=dict)
-    handoffs: Mapping[str, ToolSpec] = field(default_factory=dict)
-    settings: Settings = field(default_factory=Settings)
-    output: Mapping[str, Json] | None = None
-    output_name: str = "output"
-    on_finish: OnFinish = "wait"
-    on_overflow: OnOverflow = "compact"
-    grace: float | None = None
-
-    def __post_init__(self) -> None:
-        for name in self.tools:
-            if name in BUILTINS or name.startswith(TRANSFER):
-                raise UserError(f"agent {self.name}: a session has its own tool `{name}`; rename yours")
-
-    def specs(self, artifacts: bool) -> list[ToolSpec]:
-        """Return what the model may call."""
-        specs = [tool.spec for tool in self.tools.values()]
-        if any(tool.options.reply != "wait" for tool in self.tools.values()):
-            specs += [BUILTINS["wait"], BUILTINS["cancel"], BUILTINS["progress"]]
-        if artifacts:
-            specs.append(BUILTINS["read"])
-        return specs + list(self.handoffs.values())
-
-    def system_message(self) -> list[Message]:
-        """Return the system message, with the session's standing words when there are tools."""
-        standing = any(tool.options.reply != "wait" for tool in self.tools.values())
-        text = "\n\n".join(part for part in (self.system, STANDING if standing else "") if part)
-        return [Message("system", text, cache=True)] if text else []
+_HARMLESS = ("stray_end", "stray_head")  # nothing was lost: not worth a request of its own
 
 
 class Session:
@@ -96,9 +62,15 @@ class Session:
         self._board = Board(context, _last_number(messages))
         self._turn = 0
         self._empty_traps = 0
+        self._violations = 0
         self._checked = 0
-        self._step = ModelStep(context, self._call)
+        self._step = ModelStep(context, self._board, self._call)
         self._artifacts = False
+        self._notes: list[str] = []  # what was wrong with the reply, for the next boundary
+        self._cut = False  # whether the last reply in markup was cut
+        self._said = ""  # the answer so far, when it was cut and goes on
+        self._used: set[str] = _used_ids(messages, persona.carrier.markup)
+        self._told: set[str] = set()
 
     async def aclose(self) -> None:
         """Cancel the calls that still run and wait for them."""
@@ -107,6 +79,7 @@ class Session:
     async def converse(self) -> Reply:
         """Go on until the model has answered, or has handed over (`handed_to`), and return that reply."""
         self.handed_to = None
+        self._tell_estimates()
         while True:
             self._turn += 1
             await self._context.state.gate.passed()
@@ -117,7 +90,21 @@ class Session:
             if message.calls or message.content or message.refusal:
                 self.messages.append(message)
             if await self._over(written) or self._handed_over():
-                return written.reply
+                return self._answered(written)
+
+    def _answered(self, written: Written) -> Reply:
+        """Return the final reply; in markup, with the text of its answer alone."""
+        if self.persona.carrier.markup is None:
+            return written.reply
+        message = Message("assistant", self._said, reasoning=written.reply.message.reasoning)
+        return replace(written.reply, message=message)
+
+    def _tell_estimates(self) -> None:
+        """Let the model know how long its tools take: the same all through a run."""
+        persona = self.persona
+        if persona.name not in self._told and persona.beside:
+            self._told.add(persona.name)
+            persona.told(frozen_estimates(self._context, persona.name, persona.tools))
 
     def _handed_over(self) -> bool:
         return self.handed_to is not None
@@ -177,15 +164,16 @@ class Session:
         self._step.restart()
         self._context.emit(Compacted(dropped, len(kept)))
 
-    def _call(self, ready: CallReady, key: str) -> Call:
-        """Start the call that the model has just written, under an id of our own."""
+    def _call(self, ready: CallReady, key: str, group: list[Call]) -> None:
+        """Start the call that the model has just written, and add it to those of its reply.
+
+        With tool calls it gets an id of our own, in markup it keeps the model's.
+        """
         ledger, board = self._context.ledger, self._board
-        written = ready.call
         replayed = ledger.recorded and ledger.recall(key) is not None
-        if not replayed or not _OUR_ID.fullmatch(written.id):
-            written = ToolCall(board.new_id(), written.name, written.arguments, written.extra)
-        else:
-            board.new_id()
+        written = self._identified(ready.call, replayed)
+        if written is None:
+            return
         if not replayed and ledger.durable:
             ledger.claim(key)
             fact = {
@@ -199,27 +187,62 @@ class Session:
         tool = self.persona.tools.get(written.name)
         if written.name in self.persona.handoffs:
             self.handed_to = written.name.removeprefix(TRANSFER)
+            self._step.leaving = True
         if tool is None and ready.fault is None and self._own(written.name):
-            return board.own(written, lambda call: self._answer(call))
-        fault = ready.fault or (None if tool else self._unknown(written.name))
-        return board.start(written, tool, fault, replayed)
+            call = board.own(written, lambda call: self._answer(call, group))
+        else:
+            fault = ready.fault or (None if tool else self._unknown(written.name))
+            needs, missing = self._needs(written.arguments, group)
+            call = board.start(written, tool, fault or missing, replayed, needs)
+        if written.extra is not None and written.extra.get(ANONYMOUS):
+            call.told = "done"  # nobody waits for its result
+        group.append(call)
+
+    def _identified(self, written: ToolCall, replayed: bool) -> ToolCall | None:
+        """Return the call under the id that it has in this conversation; None when it can't have one."""
+        board = self._board
+        if self.persona.carrier.markup is None:
+            if replayed and _OUR_ID.fullmatch(written.id):
+                board.new_id()
+                return written
+            return ToolCall(board.new_id(), written.name, written.arguments, written.extra)
+        if not written.id:
+            return ToolCall(board.new_id(), written.name, written.arguments, {ANONYMOUS: True})
+        if written.id in board.calls or written.id in self._used:
+            self._notes.append(
+                f"the id {written.id} was used before, so this call of {written.name or 'a tool'} was not"
+                " made: write it again with a new id"
+            )
+            return None
+        return written
+
+    def _needs(self, arguments: str, group: Sequence[Call]) -> tuple[Mapping[Reference, Call], str | None]:
+        """Return the calls that arguments name, and what is wrong with a name."""
+        if "$" not in arguments or not self.persona.references:
+            return {}, None
+        needs: dict[Reference, Call] = {}
+        board = self._board
+        for reference in find_references(arguments, lambda name: board.named(name, group) is not None):
+            needed = board.named(reference.call, group)
+            if needed is None:
+                return {}, f"`{reference.text}`: there is no call {reference.call} before this one"
+            needs[reference] = needed
+        return needs, None
 
     def _own(self, name: str) -> bool:
         return name in BUILTINS or name in self.persona.handoffs
 
     def _unknown(self, name: str) -> str:
-        import difflib
-
         known = [spec.name for spec in self.persona.specs(self._artifacts)]
         near = difflib.get_close_matches(name, known, 1)
         hint = f"did you mean `{near[0]}`?" if near else f"there are {', '.join(known) or 'none'}"
         return f"there is no tool `{name}`: {hint}"
 
-    async def _answer(self, call: Call) -> str | None:
+    async def _answer(self, call: Call, group: Sequence[Call]) -> str | None:
         """Answer one of the session's own calls; None leaves `wait` to the delivery."""
         if call.name in self.persona.handoffs:
             return f"the conversation goes on with {call.name.removeprefix(TRANSFER)}"
-        return await answer(self._context, self._board, call)
+        return await answer(self._context, self._board, call, group)
 
     # The boundary.
 
@@ -228,18 +251,52 @@ class Session:
         board, inbox = self._board, self._context.inbox
         key = f"deliver/{self._turn}"
         known = self._context.ledger.recall(key) if self._context.ledger.recorded else None
-        if known is None and not written.calls and not written.cut:
-            if not board.owed and not inbox.waking:
+        final = self._judge(written)
+        if known is None and final:
+            await self._finish_silent()
+            owed = any(not call.silent for call in board.owed)
+            if not owed and not inbox.waking:
                 return True
-            if board.owed and not inbox.waking and await self._finish_early():
+            if owed and not inbox.waking and await self._finish_early():
                 return True
         if known is not None:
             delivery = await self._same_delivery(cast("dict[str, list[object]]", decode(known.output)))
         else:
             delivery = await self._next_delivery(written)
+        self._notes = []
         self._context.ledger.claim(key)
         self._hand_over(key, delivery, written, known is None)
         return False
+
+    def _judge(self, written: Written) -> bool:
+        """Return whether a reply may be the answer, and note what was wrong with it."""
+        if self.persona.carrier.markup is None:
+            return not written.calls and not written.cut
+        went_on = bool(written.calls) or written.trap is not None
+        self._said = written.answer if went_on or not self._cut else self._said + written.answer
+        self._cut = written.cut
+        self._notes += [violation.message for violation in written.violations]
+        broken = any(violation.kind not in _HARMLESS for violation in written.violations)
+        broken = broken or len(self._notes) > len(written.violations)
+        self._violations = self._violations + 1 if broken else 0
+        if self._violations >= VIOLATIONS:
+            raise RemoteProtocolError(
+                f"agent {self.persona.name}: the model broke the markup in {VIOLATIONS} replies in a row:"
+                f" {self._notes[-1][:300]}"
+            )
+        unanswered = bool(written.calls) and not written.answer.strip() and bool(self._board.owed)
+        return not (written.cut or written.trap or broken or unanswered)
+
+    async def _finish_silent(self) -> None:
+        """Wait for calls whose outcome the model need not be told."""
+        board = self._board
+        while self.persona.on_finish == "wait" and board.running and not self._context.inbox.waking:
+            if not all(call.silent for call in board.running):
+                return
+            board.changed.clear()
+            if board.error is not None:
+                raise board.error
+            await board.changed.wait()
 
     async def _finish_early(self) -> bool:
         """The model has answered while calls run: end them, let them go, or wait for them."""
@@ -255,18 +312,42 @@ class Session:
 
     async def _next_delivery(self, written: Written) -> Delivery:
         """Wait for what is worth a request, and take it."""
-        context, board = self._context, self._board
-        now = context.clock.time()
-        waits = [Wait(board, call, now) for call in written.calls if call.name == "wait" and not call.done]
+        context, board, inbox = self._context, self._board, self._context.inbox
+        waits = self._waits(written)
         self._count_traps(waits)
         if waits and not all(wait.empty for wait in waits):
             context.emit(Trapped(tuple(call.id for wait in waits for call in wait.wanted)))
-        cost = context.runtime.latencies.get(self.persona.carrier.name, FIRST_COST)
-        grace = self.persona.grace
-        await wait_for_delivery(board, context.inbox, context.clock, written.calls, waits, cost, grace)
+        if waits and waits[0].call is None and waits[0].empty:
+            self._notes.append(NOTHING_RUNS)
+        if not written.cut and not self._notes:
+            cost = self._cost
+            grace = cost if self.persona.grace is None else self.persona.grace
+            await wait_for_delivery(board, inbox, context.clock, Offer(written.calls, waits, cost, grace))
         for wait in waits:
-            board.tell_wait(wait.call, wait.text(board))
-        return Delivery([call for call in board.owed if call.done], context.inbox.take())
+            if wait.call is not None:
+                board.tell_wait(wait.call, wait.text(board))
+        return Delivery([call for call in board.owed if call.done], inbox.take(), self._notes)
+
+    @property
+    def _cost(self) -> float:
+        """Seconds that a request is worth."""
+        carrier = self.persona.carrier
+        if carrier.cost is not None:
+            return carrier.cost
+        return self._context.runtime.latencies.get(carrier.name, FIRST_COST)
+
+    def _waits(self, written: Written) -> list[Wait]:
+        """Return what the model said that it waits for."""
+        board, now = self._board, self._context.clock.time()
+        every, sources = self.persona.trap == "all", self._context.inbox.sources > 0
+        if written.trap is not None:
+            named = [call for name in written.trap.ids if (call := board.named(name, ())) is not None]
+            return [Wait(board, named, every=every, sources=sources)]
+        return [
+            Wait.of_call(board, call, written.calls, now, every, sources)
+            for call in written.calls
+            if call.name == "wait" and call.own and not call.done
+        ]
 
     def _count_traps(self, waits: Sequence[Wait]) -> None:
         if not waits:
@@ -295,7 +376,8 @@ class Session:
             if not all(call.done for call in results):
                 await board.changed.wait()
         seqs = [cast("int", seq) for seq in data["interrupts"]]
-        return Delivery(results, self._context.inbox.take_seqs(seqs))
+        notes = [str(note) for note in data.get("notes", ())]
+        return Delivery(results, self._context.inbox.take_seqs(seqs), notes)
 
     def _hand_over(self, key: str, delivery: Delivery, written: Written, record: bool) -> None:
         """Put the boundary's messages into the conversation, and down."""
@@ -304,16 +386,22 @@ class Session:
             fact = {
                 "results": [call.id for call in delivery.results],
                 "interrupts": [item.seq for item in delivery.interrupts],
+                **({"notes": delivery.notes} if delivery.notes else {}),
             }
             context.ledger.put(key, encode(fact, "a delivery"))
-        late = [call for call in delivery.results if call not in written.calls]
-        plain = not self.persona.tools
-        self.messages += compose(written.calls, self._board, delivery, plain)
+        carrier, board = self.persona.carrier, self._board
+        late = [call for call in delivery.results if call not in written.calls and call.told != "done"]
+        plain = not self.persona.tools and carrier.markup is None
+        self.messages += compose(
+            written.calls, board, delivery, markup=carrier.markup, plain=plain, late=carrier.late_results
+        )
         self._artifacts = self._artifacts or any("`read`" in call.text for call in delivery.results)
         for call in late:
             context.emit(Interrupted(call.id, call.text[:2000]))
         for item in delivery.interrupts:
             context.emit(Interrupted(item.source, item.text[:2000], cut=written.cut))
+        for note in delivery.notes:
+            context.emit(Interrupted("system", note))
         if self.handed_to is not None:
             context.emit(HandedOff(self.persona.name, self.handed_to))
 
@@ -327,3 +415,16 @@ def _last_number(messages: Sequence[Message]) -> int:
         if (match := _OUR_ID.fullmatch(call.id))
     ]
     return max(numbers, default=0)
+
+
+def _used_ids(messages: Sequence[Message], markup: cml.Markup | None) -> set[str]:
+    """Return the ids that calls in a conversation in markup have."""
+    if markup is None:
+        return set()
+    used: set[str] = set()
+    for message in messages:
+        if message.role == "assistant" and markup.call in message.text:
+            parser = cml.Parser(markup)
+            events = [*parser.feed(message.text), *parser.end()]
+            used |= {event.id for event in events if isinstance(event, cml.CallStarted) and event.id}
+    return used

@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
 from agentflow.errors import EndpointError
 from agentflow.runtime.ledger import digest, encode
-from agentflow.session.call import Call
+from agentflow.session.call import Board, Call
 from agentflow.session.carrier import CarrierStream, Recorded
+from agentflow.session.cut import Cut
+from agentflow.session.delivery import worth_a_cut
+from agentflow.session.markup_stream import MarkupStream
 from agentflow_protocols.chat import (
     CallReady,
     ChatRequest,
@@ -19,25 +22,38 @@ from agentflow_protocols.chat import (
     ReasoningPiece,
     Reply,
     TextPiece,
+    Usage,
 )
+from agentflow_protocols.cml import ProtocolViolation, TrapReached
 from agentflow_protocols.trace import ModelCalled, ModelFinished, ReasoningDelta, Retrying, TextDelta
 
 if TYPE_CHECKING:
     from agentflow.runtime.context import Context
-    from agentflow.session.session import Persona
+    from agentflow.runtime.inbox import Interrupt
+    from agentflow.session.persona import Persona
 
-__all__ = ["ModelStep", "Written"]
+__all__ = ["FIRST_COST", "ModelStep", "Written"]
 
 Deps = TypeVar("Deps")
+
+FIRST_COST = 0.5  # seconds that a request is worth until one was seen
+_NOTHING = Reply(Message("assistant"), Usage(), "cut")
 
 
 @dataclass(slots=True)
 class Written:
-    """A reply and the calls that were started from it; `cut` when an interrupt ended it early."""
+    """A reply and the calls that were started from it; `cut` when an interrupt ended it early.
+
+    In markup, `trap` is what ended it, `answer` the text after its last block, and
+    `violations` are what broke the protocol.
+    """
 
     reply: Reply
     calls: list[Call]
     cut: bool = False
+    trap: TrapReached | None = None
+    answer: str = ""
+    violations: list[ProtocolViolation] = field(default_factory=list)
 
 
 class ModelStep:
@@ -47,10 +63,16 @@ class ModelStep:
     are put down, so that neither grows with the square of the conversation.
     """
 
-    def __init__(self, context: Context[Deps], start_call: Callable[[CallReady, str], Call]) -> None:
+    def __init__(
+        self, context: Context[Deps], board: Board, start_call: Callable[[CallReady, str, list[Call]], None]
+    ) -> None:
+        """Start calls by `start_call`, which adds each to the calls of its reply."""
         self.begun = False
         """Whether anything came of the reply that is under way or was lost."""
+        self.leaving = False
+        """Set while a reply is read, to leave it after this block: somebody else goes on."""
         self._context = context
+        self._board = board
         self._start_call = start_call
         self._chain = ""
         self._chained = 0
@@ -81,10 +103,13 @@ class ModelStep:
             if self._hashed[0] != turn:  # else a lost reply is asked for again
                 self._hashed = (turn, *self._input(request, messages))
             _, data, hashed = self._hashed
-        recorded = Recorded.find(ledger, key, hashed, data)
+        markup = persona.carrier.markup
+        recorded = Recorded.find(ledger, key, hashed, data, markup)
         context.emit(ModelCalled(persona.name, persona.carrier.name, turn, len(messages)))
+        stream: CarrierStream
         if recorded is not None:
-            written = await self._read(recorded, key, cut_by_inbox=False)
+            stream = recorded if markup is None else MarkupStream(recorded, markup)
+            written = await self._read(stream, key, persona, replayed=True)
             written.cut = recorded.reply.finish == "cut"
         else:
             request.idempotency_key = f"{context.run_id}/{key}"
@@ -95,8 +120,8 @@ class ModelStep:
                 context.emit(Retrying(persona.carrier.name, attempt, wait_s, str(error)[:300]))
 
             stream = persona.carrier.stream(request, context.resources, on_retry)
-            written = await self._read(stream, key, cut_by_inbox=True)
-        self._finish(turn, persona, written, recorded, stream if recorded is None else recorded, data, hashed)
+            written = await self._read(stream, key, persona, replayed=False)
+        self._finish(turn, persona, written, recorded, stream, data, hashed)
         return written
 
     def _input(self, request: ChatRequest, messages: Sequence[Message]) -> tuple[bytes, str]:
@@ -112,47 +137,90 @@ class ModelStep:
         self._chain, self._chained = digest(self._chain, data), len(messages)
         return data, self._chain
 
-    async def _read(self, stream: CarrierStream, key: str, cut_by_inbox: bool) -> Written:
-        """Read a reply to its end, or until something urgent cuts it."""
-        context, calls = self._context, list[Call]()
-        emit = context.state.emit
-        self.begun = False
-        loop = asyncio.get_running_loop()
+    async def _read(self, stream: CarrierStream, key: str, persona: Persona, replayed: bool) -> Written:
+        """Read a reply to its end, to a trap, or until something cuts it outside a block."""
+        written = Written(_NOTHING, [])
+        emit, start = self._context.state.emit, self._start_call
+        watched = persona.carrier.markup is not None and not replayed
+        self.begun = self.leaving = left = False
+        cut = Cut()
         try:
-            async with asyncio.timeout(None) as cut, stream:
-                if cut_by_inbox:
-                    context.inbox.cut = lambda: cut.reschedule(loop.time())
-                    if context.inbox.urgent:
-                        context.inbox.cut()
-                async for delta in stream:
-                    self.begun = True
-                    kind = type(delta)
-                    if kind is TextPiece:
-                        emit(TextDelta(delta.text))  # type: ignore[union-attr]
-                    elif kind is CallReady:
-                        calls.append(self._start_call(delta, f"{key}/call/{len(calls)}"))  # type: ignore[arg-type]
-                    elif kind is ReasoningPiece:
-                        emit(ReasoningDelta(delta.text))  # type: ignore[union-attr]
-        except TimeoutError:
-            if not cut.expired():
-                raise
-            return self._written(stream.reply, calls, True)
+            with cut:
+                async with stream:
+                    if not replayed:
+                        self._watch(stream, cut, persona)
+                    async for delta in stream:
+                        self.begun = True
+                        kind = type(delta)
+                        if kind is TextPiece:
+                            emit(TextDelta(delta.text))  # type: ignore[union-attr]
+                        elif kind is CallReady:
+                            start(delta, f"{key}/call/{len(written.calls)}", written.calls)  # type: ignore[arg-type]
+                        elif kind is ReasoningPiece:
+                            emit(ReasoningDelta(delta.text))  # type: ignore[union-attr]
+                        elif kind is TrapReached:
+                            written.trap = delta  # type: ignore[assignment]
+                        elif kind is ProtocolViolation:
+                            written.violations.append(delta)  # type: ignore[arg-type]
+                        if watched and await self._leaves(stream, cut, persona, kind is CallReady):
+                            left = True
+                            break
         except EndpointError:
-            if not calls:
+            if not written.calls:
                 raise
-            return self._written(stream.reply, calls, False)
         finally:
-            context.inbox.cut = None
-        return self._written(stream.reply, calls, False)
+            self._context.inbox.on_put = self._board.on_end = None
+        return self._written(stream, written, cut.fired or left)
 
-    def _written(self, reply: Reply, calls: list[Call], cut: bool) -> Written:
-        """Give the reply's message the session's own call ids."""
-        message = reply.message
-        if calls:
-            for written, call in zip(message.calls, calls, strict=False):
-                written.id = call.id
-            message.calls = message.calls[: len(calls)]
-        return Written(reply, calls, cut)
+    def _watch(self, stream: CarrierStream, cut: Cut, persona: Persona) -> None:
+        """Let what comes meanwhile cut the reply: at once outside a block, else at its end."""
+        inbox, board = self._context.inbox, self._board
+        eager = persona.carrier.markup is not None and persona.carrier.cost == 0
+
+        def want() -> None:
+            if stream.critical:
+                cut.wanted = True
+            else:
+                cut.now()
+
+        def put(interrupt: Interrupt) -> None:
+            if interrupt.priority == "now" or (eager and interrupt.priority == "next"):
+                want()
+
+        def ended(call: Call) -> None:
+            if call.urgent or (eager and call.news):
+                want()
+
+        inbox.on_put, board.on_end = put, ended
+        if inbox.urgent or (eager and (inbox.waking or any(call.news for call in board.owed))):
+            want()
+
+    async def _leaves(self, stream: CarrierStream, cut: Cut, persona: Persona, block: bool) -> bool:
+        """Return whether a reply in markup is to be left after what was just read of it."""
+        if block:
+            await asyncio.sleep(0)  # what comes at the very end of a block has come
+        if stream.critical:
+            return False
+        if cut.wanted or self.leaving:
+            return True
+        cost = persona.carrier.cost
+        if cost is None:
+            cost = self._context.runtime.latencies.get(persona.carrier.name, FIRST_COST)
+        return block and worth_a_cut(self._board, self._context.clock.time(), cost)
+
+    def _written(self, stream: CarrierStream, written: Written, cut: bool) -> Written:
+        """Complete what was read; the reply's message gets the session's own call ids."""
+        written.reply, written.cut = stream.reply, cut
+        message = written.reply.message
+        if isinstance(stream, MarkupStream):
+            written.answer = stream.answer
+            return written
+        written.answer = message.text
+        if written.calls:
+            for call, own in zip(message.calls, written.calls, strict=False):
+                call.id = own.id
+            message.calls = message.calls[: len(written.calls)]
+        return written
 
     def _finish(
         self,

@@ -13,9 +13,10 @@ from agentflow_protocols.chat.messages import Json
 from agentflow_protocols.duration import parse_duration
 from agentflow_protocols.errors import RemoteProtocolError
 
-__all__ = ["OptionValues", "Progress", "ReplyMode", "ToolOptions"]
+__all__ = ["OptionValues", "Progress", "ReplyMode", "ToolOptions", "Urgency"]
 
 ReplyMode: TypeAlias = Literal["auto", "wait", "interrupt", "stream"]
+Urgency: TypeAlias = Literal["now", "idle", "silent"]
 
 
 @dataclass(slots=True)
@@ -32,6 +33,7 @@ class OptionValues(TypedDict, total=False):
     retries: int
     max_parallel: int | None
     reply: ReplyMode
+    urgency: Urgency
     idempotent: bool
     needs_approval: bool | Callable[..., bool]
     estimate: float | str | Callable[..., float | str] | None
@@ -45,7 +47,9 @@ class ToolOptions:
     tries after an unexpected error. `max_parallel` bounds the calls of one run that
     are under way at once. `reply` says how a result comes back: `wait` holds the
     model up, `interrupt` hands it over later, `auto` weighs, `stream` hands over
-    each yielded value. An `idempotent` tool may be run again after a crash.
+    each yielded value. `urgency` says what a result does to a model that is writing:
+    `now` cuts its reply, `idle` waits for the reply's end, `silent` is told only when
+    something else goes in. An `idempotent` tool may be run again after a crash.
     `needs_approval` and `estimate` (seconds) are values, or functions of the
     arguments that they name.
     """
@@ -54,6 +58,7 @@ class ToolOptions:
     retries: int = 0
     max_parallel: int | None = None
     reply: ReplyMode = "auto"
+    urgency: Urgency = "idle"
     idempotent: bool = False
     needs_approval: bool | Callable[..., bool] = False
     estimate: float | Callable[..., float | str] | None = None
@@ -111,9 +116,10 @@ def _seconds(tool: str, name: str, value: object) -> float:
 
 
 def _check(tool: str, values: Mapping[str, object]) -> None:
-    reply = values.get("reply", "auto")
-    if reply not in get_args(ReplyMode):
-        raise UserError(f"tool `{tool}`: reply: {reply!r}; allowed: {', '.join(get_args(ReplyMode))}")
+    for name, kind, default in (("reply", ReplyMode, "auto"), ("urgency", Urgency, "idle")):
+        value = values.get(name, default)
+        if value not in get_args(kind):
+            raise UserError(f"tool `{tool}`: {name}: {value!r}; allowed: {', '.join(get_args(kind))}")
     for name, least in (("retries", 0), ("max_parallel", 1)):
         value = values.get(name)
         if value is None and name in values and name != "retries":

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from agentflow.errors import AgentflowError
 from agentflow_bench.measure import Bar, Figure, Measure, Setting
 
-__all__ = ["FUZZ"]
+__all__ = ["FUZZ", "mutated"]
 
 _STREAM = (
     b'data: {"choices":[{"delta":{"role":"assistant","content":"Hi "},"finish_reason":null}]}\n\n'
@@ -76,9 +76,9 @@ def _event(data: bytes, rng: random.Random) -> None:
 
 
 def _block(data: bytes, rng: random.Random) -> None:
-    from agentflow.session import interrupt_block
+    from agentflow_protocols.cml import encode_interrupt
 
-    text = interrupt_block("c00000001", data.decode("utf-8", "replace"))
+    text = encode_interrupt("c00000001", data.decode("utf-8", "replace"))
     if text.count("[END]") != 1 or text.count("[INTR]") != 1:
         raise ValueError("a value opened or closed a block")
 
@@ -99,7 +99,7 @@ _TARGETS: Sequence[tuple[str, Callable[[bytes, random.Random], None], bytes, flo
 )
 
 
-def _mutated(data: bytes, rng: random.Random) -> bytes:
+def mutated(data: bytes, rng: random.Random) -> bytes:
     """Return `data` with one to four of its places changed, cut out, doubled or filled."""
     out = bytearray(data)
     for _ in range(rng.randint(1, 4)):
@@ -122,7 +122,7 @@ def _fuzz(setting: Setting) -> Sequence[Figure]:
     for name, target, valid, share in _TARGETS:
         count = int(total * share)
         for _ in range(count):
-            data = _mutated(valid, rng)
+            data = mutated(valid, rng)
             began = time.perf_counter()
             try:
                 target(data, rng)
