@@ -13,7 +13,7 @@ __all__ = ["RESERVED", "Markup", "id_fault"]
 
 RESERVED = ("user", "timer", "system")  # sources of interrupts that no call may be named like
 _ID = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
-_WORD = re.compile(r"[\w.\-+\s]*")
+_WORD = re.compile(r"[\w.\-+]*")
 
 
 @dataclass(slots=True, frozen=True)
@@ -63,8 +63,8 @@ def _form_fault(form: str) -> str | None:
     """Return why `form` can't be told from the text around it, or None."""
     if len(form) < 2 or len(skeleton(form)) < 2:
         return "it needs two visible characters, so that a backslash can break it up"
-    if form != form.strip():
-        return "it may not begin or end with white space"
+    if any(map(str.isspace, form)):
+        return "it may hold no white space, so that a blank keeps a value apart from it"
     if "\\" in form:
         return "a backslash is what escapes a token"
     if not skeleton(form[0]):
