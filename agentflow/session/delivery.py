@@ -64,6 +64,7 @@ def worth_a_cut(board: Board, now: float, cost: float) -> bool:
 
 async def wait_for_delivery(board: Board, inbox: Inbox, clock: Clock, offer: Offer) -> None:
     """Return when the model should go on. Raises what a call's task raised."""
+    await asyncio.sleep(0)  # the call that was written last begins: now its estimate is known
     now = clock.time()
     grace = now + offer.grace
     came: float | None = None
