@@ -1,0 +1,131 @@
+"""One task through the real session, on the virtual clock, in one of the modes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+
+from agentflow.agent import Agent
+from agentflow.endpoints import Endpoint
+from agentflow.errors import RunError
+from agentflow.local.engine import EngineModel
+from agentflow.runtime import Runtime
+from agentflow.session import Carrier, CmlChat, CmlText, InFlight, Native
+from agentflow.tools import Tool
+from agentflow_bench.asynclm.chat_model import ChatModel
+from agentflow_bench.asynclm.mind import STEP, Log, Mind
+from agentflow_bench.asynclm.task import Pace, Task
+from agentflow_bench.asynclm.text_model import TextModel
+from agentflow_bench.asynclm.token_engine import SimulatedEngine
+from agentflow_protocols.chat import Json
+
+__all__ = ["MODES", "Taken", "simulate", "tools_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What a task took: seconds from the first token to the end, requests, input tokens (an estimate)."""
+
+    seconds: float
+    requests: int
+    input_tokens: int
+
+
+def tools_of(task: Task, *, wait: bool) -> list[Tool[..., Awaitable[object]]]:
+    """Return a tool for each name that the task calls; a call sleeps its `exec_s`.
+
+    With `wait` the model gets results only when all are there.
+    """
+    seconds = {call.id: call.exec_s for call in task.calls}
+
+    async def work(context: object, arguments: dict[str, Json]) -> object:
+        step = str(arguments[STEP])
+        await asyncio.sleep(seconds[step])
+        return {STEP: step}
+
+    def estimate(step_: str) -> float:
+        return seconds[step_]
+
+    schema: dict[str, Json] = {
+        "type": "object",
+        "properties": {STEP: {"type": "string"}},
+        "required": [STEP],
+    }
+    return [
+        Tool.from_schema(
+            name,
+            "A tool of the task.",
+            schema,
+            work,
+            reply="wait" if wait else "auto",
+            estimate=estimate,
+            idempotent=True,
+        )
+        for name in dict.fromkeys(call.tool for call in task.calls)
+    ]
+
+
+async def simulate(runtime: Runtime, task: Task, pace: Pace, mode: str) -> Taken:
+    """Run `task` and return what it took. Raises `RunError` when a call was lost or doubled."""
+    return await MODES[mode](runtime, task, pace)
+
+
+async def _run(runtime: Runtime, carrier: Carrier, task: Task, log: Log, *, wait: bool = False) -> Taken:
+    loop = asyncio.get_running_loop()
+    agent = Agent(carrier, tools=tools_of(task, wait=wait))
+    result = await runtime.run(agent, f"Task {task.id}: {task.question}")
+    if log.began is None or log.shown != {call.id for call in task.calls}:
+        raise RunError(f"task {task.id}: the answer was given without every result")
+    return Taken(loop.time() - log.began, result.usage.requests, result.usage.input_tokens)
+
+
+async def _sync_sequential(runtime: Runtime, task: Task, pace: Pace) -> Taken:
+    model = ChatModel(Mind(task, pace.tps, critical=False), pace, one=True)
+    return await _native(runtime, model, task, pace, wait=True)
+
+
+async def _sync_parallel(runtime: Runtime, task: Task, pace: Pace) -> Taken:
+    model = ChatModel(Mind(task, pace.tps, critical=False), pace, early=False)
+    return await _native(runtime, model, task, pace, wait=True)
+
+
+async def _native_auto(runtime: Runtime, task: Task, pace: Pace) -> Taken:
+    return await _native(runtime, ChatModel(Mind(task, pace.tps), pace), task, pace)
+
+
+async def _native_refs(runtime: Runtime, task: Task, pace: Pace) -> Taken:
+    model = ChatModel(Mind(task, pace.tps, references=True), pace, waits=True)
+    return await _native(runtime, model, task, pace)
+
+
+async def _native(runtime: Runtime, model: ChatModel, task: Task, pace: Pace, *, wait: bool = False) -> Taken:
+    carrier = Native(Endpoint(model), request_cost=pace.turn_s)
+    return await _run(runtime, carrier, task, model.log, wait=wait)
+
+
+async def _cml_chat(runtime: Runtime, task: Task, pace: Pace) -> Taken:
+    model = TextModel(Mind(task, pace.tps), pace)
+    return await _run(runtime, CmlChat(Endpoint(model), request_cost=pace.turn_s), task, model.log)
+
+
+async def _cml_text(runtime: Runtime, task: Task, pace: Pace) -> Taken:
+    model = TextModel(Mind(task, pace.tps), pace)
+    return await _run(runtime, CmlText(Endpoint(model), request_cost=pace.turn_s), task, model.log)
+
+
+async def _in_flight(runtime: Runtime, task: Task, pace: Pace) -> Taken:
+    engine = SimulatedEngine(Mind(task, pace.tps), pace)
+    return await _run(runtime, InFlight(Endpoint(EngineModel(engine))), task, engine.log)
+
+
+MODES: Mapping[str, Callable[[Runtime, Task, Pace], Awaitable[Taken]]] = {
+    "sync_sequential": _sync_sequential,
+    "sync_parallel": _sync_parallel,
+    "native": _native_auto,
+    "native_refs": _native_refs,
+    "cml_chat": _cml_chat,
+    "cml_text": _cml_text,
+    "in_flight": _in_flight,
+}
+"""How to run a task in each mode."""
