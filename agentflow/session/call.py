@@ -62,6 +62,8 @@ class Call:
     told: Literal["no", "running", "done"] = "no"
     needs: Mapping[Reference, Call] = field(default_factory=dict)  # whose results its arguments name
     used_by: list[Call] = field(default_factory=list)
+    settled: bool = False  # known to feed nothing that runs
+    depth: int = 0  # calls in the longest chain before it
     artifact: str = ""  # where its result is kept, when it is too long for a message
 
     @property
@@ -82,7 +84,27 @@ class Call:
     @property
     def news(self) -> bool:
         """Whether its outcome is worth telling: it is there, and not only what calls that run wait for."""
-        return self.done and not self.silent and all(call.done for call in self.used_by)
+        return self.done and not self.silent and not self.feeds
+
+    @property
+    def feeds(self) -> bool:
+        """Whether a call that runs needs it, itself or through others."""
+        if not self.settled:
+            self.settled = all(call.done and not call.feeds for call in self.used_by)
+        return not self.settled
+
+    def use(self, needs: Mapping[Reference, Call]) -> None:
+        """Let this call wait for those that its arguments name."""
+        self.needs = needs
+        self.depth = 1 + max(call.depth for call in needs.values())
+        for needed in dict.fromkeys(needs.values()):
+            needed.used_by.append(self)
+            again = [needed]
+            while again:
+                call = again.pop()
+                if call.settled:
+                    call.settled = False
+                    again += call.needs.values()
 
     def due(self, now: float) -> float | None:
         """Return the seconds until the outcome may be expected, None when nobody can say."""
@@ -95,10 +117,13 @@ class Call:
         left = self.estimate - (now - self.started)
         return left if left >= 0 else None
 
-    def remaining(self) -> float:
+    def remaining(self, known: dict[str, float] | None = None) -> float:
         """Return the seconds of the call and of the longest chain of calls that need it."""
-        after = max((call.remaining() for call in self.used_by if not call.done), default=0.0)
-        return (self.estimate or 0.0) + after
+        known = {} if known is None else known
+        if self.id not in known:
+            after = max((call.remaining(known) for call in self.used_by if not call.done), default=0.0)
+            known[self.id] = (self.estimate or 0.0) + after
+        return known[self.id]
 
 
 class Board:
@@ -148,10 +173,8 @@ class Board:
         call = Call(written.id, written.name, written.arguments, tool, now, replayed, fault)
         self.calls[call.id] = call
         if needs:
-            call.needs = needs
+            call.use(needs)
             call.estimate = self._context.runtime.estimates.get(call.name)
-            for needed in set(needs.values()):
-                needed.used_by.append(call)
         call.task = asyncio.create_task(self._run(call), name=f"{written.name} {written.id}")
         return call
 

@@ -46,6 +46,7 @@ Deps = TypeVar("Deps")
 
 EMPTY_TRAPS = 3  # waits for nothing, one after the other, that end a run
 LOST_REPLIES = 3  # replies without a call, cut by the network, that end a run
+CHAIN = 100  # calls that may wait for one another in a row
 VIOLATIONS = 5  # replies in a row that break the protocol, after which a run ends
 _OUR_ID = re.compile(r"c(\d{8})")
 _HARMLESS = ("stray_end", "stray_head")  # nothing was lost: not worth a request of its own
@@ -67,8 +68,8 @@ class Session:
         self._step = ModelStep(context, self._board, self._call)
         self._artifacts = False
         self._notes: list[str] = []  # what was wrong with the reply, for the next boundary
-        self._cut = False  # whether the last reply in markup was cut
-        self._said = ""  # the answer so far, when it was cut and goes on
+        self._goes_on = False  # whether the last reply in markup was cut for something not urgent
+        self._said = ""  # the answer so far, when it goes on after a cut
         self._used: set[str] = _used_ids(messages, persona.carrier.markup)
         self._told: set[str] = set()
 
@@ -227,6 +228,8 @@ class Session:
             if needed is None:
                 return {}, f"`{reference.text}`: there is no call {reference.call} before this one"
             needs[reference] = needed
+        if any(needed.depth >= CHAIN for needed in needs.values()):
+            return {}, f"a chain of more than {CHAIN} calls: wait for results, then go on with them"
         return needs, None
 
     def _own(self, name: str) -> bool:
@@ -273,8 +276,9 @@ class Session:
         if self.persona.carrier.markup is None:
             return not written.calls and not written.cut
         went_on = bool(written.calls) or written.trap is not None
-        self._said = written.answer if went_on or not self._cut else self._said + written.answer
-        self._cut = written.cut
+        self._said = written.answer if went_on or not self._goes_on else self._said + written.answer
+        urgent = self._context.inbox.urgent or any(call.done and call.urgent for call in self._board.owed)
+        self._goes_on = written.cut and not urgent
         self._notes += [violation.message for violation in written.violations]
         broken = any(violation.kind not in _HARMLESS for violation in written.violations)
         broken = broken or len(self._notes) > len(written.violations)
@@ -315,7 +319,7 @@ class Session:
         context, board, inbox = self._context, self._board, self._context.inbox
         waits = self._waits(written)
         self._count_traps(waits)
-        if waits and not all(wait.empty for wait in waits):
+        if any(not wait.over(board, context.clock.time()) for wait in waits):
             context.emit(Trapped(tuple(call.id for wait in waits for call in wait.wanted)))
         if waits and waits[0].call is None and waits[0].empty:
             self._notes.append(NOTHING_RUNS)

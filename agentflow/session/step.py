@@ -188,7 +188,7 @@ class ModelStep:
                 want()
 
         def ended(call: Call) -> None:
-            if call.urgent or (eager and call.news):
+            if call.told != "done" and (call.urgent or (eager and call.news)):
                 want()
 
         inbox.on_put, board.on_end = put, ended
