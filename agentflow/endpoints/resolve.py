@@ -25,6 +25,7 @@ __all__ = ["SCHEMES", "Address", "nearest", "resolve_model"]
 SCHEMES: Mapping[str, str] = MappingProxyType(
     {
         "builtin": "agentflow.builtin:open_model",
+        "in-flight": "agentflow.local.llama:open_in_flight",
         "local": "agentflow.local:open_model",
         "scripted": "agentflow.builtin.scripted:open_model",
     }

@@ -16,7 +16,7 @@ from http.client import HTTPConnection
 from typing import TypedDict
 from urllib.parse import urlsplit
 
-__all__ = ["Order", "main"]
+__all__ = ["Order", "compute_threads", "main"]
 
 # Kept of the prompts of conversations that have no slot any more.
 _PROMPT_CACHE_MIB = 512
@@ -56,7 +56,7 @@ def _serve(order: Order) -> tuple[object, dict[str, object]]:
     params.model.path = order["path"]
     params.n_ctx = order["context"] * order["slots"]
     params.n_parallel = order["slots"]
-    threads = order["threads"] or _threads()
+    threads = order["threads"] or compute_threads()
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads
     params.api_keys = [order["key"]]
     params.cache_ram_mib = _PROMPT_CACHE_MIB
@@ -68,7 +68,7 @@ def _serve(order: Order) -> tuple[object, dict[str, object]]:
     return server, {"url": url, "tools": _takes_tools(url, order["key"])}
 
 
-def _threads() -> int:
+def compute_threads() -> int:
     """Return how many threads compute: they wait for one another, so each needs a core to itself.
 
     With a thread for every core, one other busy program makes a reply up to ten times slower.

@@ -22,9 +22,10 @@ if TYPE_CHECKING:
     from agentflow.runtime.clock import Clock
     from agentflow.runtime.inbox import Inbox
 
-__all__ = ["Delivery", "Offer", "compose", "wait_for_delivery", "worth_a_cut"]
+__all__ = ["Delivery", "Offer", "compose", "overwrite", "wait_for_delivery", "worth_a_cut"]
 
 _FOREVER = float("inf")
+_REWRITTEN = 2000  # characters of the model's text behind a placeholder that may have to be read anew
 _TICK = 1e-6  # seconds that two times may differ by and be the same
 
 
@@ -136,6 +137,31 @@ def _soon(running: Sequence[Call], now: float, cost: float, came: float | None) 
 def _more(now: float, cost: float, came: float | None) -> float:
     """Return when to look again for what is due."""
     return _FOREVER if came is None else max(came + cost, now) + 2 * _TICK
+
+
+def overwrite(messages: Sequence[Message], delivery: Delivery) -> bool:
+    """Put late results where their placeholders stand, when only a little text has followed these.
+
+    So a model finds a result beside its call. Something else must go in as well, since the
+    conversation would else end with the model's own words. Returns whether any was put.
+    """
+    if not delivery.interrupts and not delivery.notes:
+        return False
+    end = len(messages)
+    lost = 0
+    while end and messages[end - 1].role == "assistant" and not messages[end - 1].calls:
+        lost += len(messages[end - 1].text)
+        end -= 1
+    if lost > _REWRITTEN:
+        return False
+    late = {call.id: call for call in delivery.results if call.told == "running"}
+    put = False
+    while end and messages[end - 1].role == "tool":
+        end -= 1
+        call = late.get(messages[end].call_id or "")
+        if call is not None:
+            messages[end].content, call.told, put = call.text, "done", True
+    return put
 
 
 def compose(

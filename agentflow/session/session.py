@@ -26,7 +26,7 @@ from agentflow.session.blocks import BUILTINS, TRANSFER
 from agentflow.session.builtin_calls import NOTHING_RUNS, Wait, answer
 from agentflow.session.call import Board, Call
 from agentflow.session.carrier import ANONYMOUS
-from agentflow.session.delivery import Delivery, Offer, compose, wait_for_delivery
+from agentflow.session.delivery import Delivery, Offer, compose, overwrite, wait_for_delivery
 from agentflow.session.estimates import frozen_estimates
 from agentflow.session.persona import Persona
 from agentflow.session.references import Reference, find_references
@@ -67,6 +67,7 @@ class Session:
         self._checked = 0
         self._step = ModelStep(context, self._board, self._call)
         self._artifacts = False
+        self._broken = False  # whether the last reply lost something by breaking the markup
         self._notes: list[str] = []  # what was wrong with the reply, for the next boundary
         self._goes_on = False  # whether the last reply in markup was cut for something not urgent
         self._said = ""  # the answer so far, when it goes on after a cut
@@ -97,7 +98,7 @@ class Session:
         """Return the final reply; in markup, with the text of its answer alone."""
         if self.persona.carrier.markup is None:
             return written.reply
-        message = Message("assistant", self._said, reasoning=written.reply.message.reasoning)
+        message = Message("assistant", self._said.strip(), reasoning=written.reply.message.reasoning)
         return replace(written.reply, message=message)
 
     def _tell_estimates(self) -> None:
@@ -123,7 +124,8 @@ class Session:
         self._repeat_compactions()
         while True:
             request = self._step.request(self.persona, self.messages, self._artifacts)
-            check_messages(self.messages, self._checked)
+            late = self._board.calls if self.persona.carrier.late_results else ()
+            check_messages(self.messages, self._checked, late)
             self._checked = len(self.messages)
             try:
                 return await self._step.run(self._turn, self.persona, request, self.messages)
@@ -280,16 +282,17 @@ class Session:
         urgent = self._context.inbox.urgent or any(call.done and call.urgent for call in self._board.owed)
         self._goes_on = written.cut and not urgent
         self._notes += [violation.message for violation in written.violations]
-        broken = any(violation.kind not in _HARMLESS for violation in written.violations)
-        broken = broken or len(self._notes) > len(written.violations)
-        self._violations = self._violations + 1 if broken else 0
+        self._broken = len(self._notes) > len(written.violations) or any(
+            violation.kind not in _HARMLESS for violation in written.violations
+        )
+        self._violations = self._violations + 1 if self._broken else 0
         if self._violations >= VIOLATIONS:
             raise RemoteProtocolError(
                 f"agent {self.persona.name}: the model broke the markup in {VIOLATIONS} replies in a row:"
                 f" {self._notes[-1][:300]}"
             )
         unanswered = bool(written.calls) and not written.answer.strip() and bool(self._board.owed)
-        return not (written.cut or written.trap or broken or unanswered)
+        return not (written.cut or written.trap or self._broken or unanswered)
 
     async def _finish_silent(self) -> None:
         """Wait for calls whose outcome the model need not be told."""
@@ -323,7 +326,7 @@ class Session:
             context.emit(Trapped(tuple(call.id for wait in waits for call in wait.wanted)))
         if waits and waits[0].call is None and waits[0].empty:
             self._notes.append(NOTHING_RUNS)
-        if not written.cut and not self._notes:
+        if not (written.cut or self._broken):
             cost = self._cost
             grace = cost if self.persona.grace is None else self.persona.grace
             await wait_for_delivery(board, inbox, context.clock, Offer(written.calls, waits, cost, grace))
@@ -394,14 +397,20 @@ class Session:
             }
             context.ledger.put(key, encode(fact, "a delivery"))
         carrier, board = self.persona.carrier, self._board
-        late = [call for call in delivery.results if call not in written.calls and call.told != "done"]
+        late = [
+            call
+            for call in delivery.results
+            if call.told != "done" and (carrier.markup is not None or call not in written.calls)
+        ]
         plain = not self.persona.tools and carrier.markup is None
+        if carrier.markup is None and overwrite(self.messages, delivery):
+            self._step.restart()
         self.messages += compose(
             written.calls, board, delivery, markup=carrier.markup, plain=plain, late=carrier.late_results
         )
         self._artifacts = self._artifacts or any("`read`" in call.text for call in delivery.results)
         for call in late:
-            context.emit(Interrupted(call.id, call.text[:2000]))
+            context.emit(Interrupted(call.id, call.text[:2000], cut=written.cut))
         for item in delivery.interrupts:
             context.emit(Interrupted(item.source, item.text[:2000], cut=written.cut))
         for note in delivery.notes:

@@ -61,8 +61,8 @@ def _located(model: str, parsed: Parsed, endpoint: str) -> str:
     scheme, _, rest = model.partition(":")
     if scheme == "scripted":
         return f"scripted:{folder_of(parsed, 'endpoints', endpoint) / rest}"
-    if scheme == "local" and rest.endswith(".gguf"):
-        return f"local:{folder_of(parsed, 'endpoints', endpoint) / rest}"
+    if scheme in ("in-flight", "local") and rest.endswith(".gguf"):
+        return f"{scheme}:{folder_of(parsed, 'endpoints', endpoint) / rest}"
     return model
 
 

@@ -7,6 +7,7 @@ import pytest
 from virtual import virtual
 
 from agentflow import Agent, Context, LimitExceeded, Limits, Runtime, ToolRetry, tool
+from agentflow.endpoints import Capabilities
 from agentflow.testing import FakeEndpoint, ScriptedCall, ScriptedReply
 from agentflow_protocols.chat.validate import check_messages
 from agentflow_protocols.trace import Interrupted, ToolCalled, ToolFinished, Trapped
@@ -321,3 +322,75 @@ async def test_every_list_that_is_sent_is_valid_and_ids_go_on_over_runs():
     ids = [call.id for message in second.messages for call in message.calls]
     assert ids == ["c00000001", "c00000002"]
     assert len(second.messages) == 8
+
+
+@tool(reply="interrupt", idempotent=True)
+async def stew(minutes: int) -> str:
+    await asyncio.sleep(60 * minutes)
+    return f"stewed for {minutes} minutes"
+
+
+@virtual
+async def test_a_late_result_stands_in_its_place_where_only_text_has_followed():
+    model = FakeEndpoint(
+        [ScriptedCall("stew", {"minutes": 1}), "It stews.", "A person asked, and it is done."]
+    )
+    async with Runtime() as runtime, runtime.start(Agent(model, tools=[stew], grace=0), "Go.") as run:
+        await asyncio.sleep(30)
+        await run.interrupt("And?", priority="silent")  # goes in with the result
+        result = await run.result()
+    sent = model.requests[2].messages
+    assert sent[3].role == "tool"
+    assert sent[3].text == "stewed for 1 minutes"
+    assert sent[-1].text == "[INTR] user [HEAD] And? [END]"
+    assert result.output == "A person asked, and it is done."
+
+
+@virtual
+async def test_an_endpoint_that_takes_late_results_gets_them_as_tool_messages():
+    model = FakeEndpoint(
+        [ScriptedCall("stew", {"minutes": 1}), "It stews.", "Done."],
+        capabilities=Capabilities(late_tool_results=True),
+    )
+    async with Runtime() as runtime:
+        await runtime.run(Agent(model, tools=[stew], grace=0), "Go.")
+    last = model.requests[2].messages[-1]
+    assert (last.role, last.text) == ("tool", "stewed for 1 minutes")
+
+
+@virtual
+async def test_a_model_is_told_how_long_its_tools_take_the_same_all_through_a_run():
+    model = FakeEndpoint(
+        [
+            ScriptedCall("stew", {"minutes": 1}),
+            ScriptedCall("wait"),
+            ScriptedCall("stew", {"minutes": 9}),
+            ScriptedCall("wait"),
+            "Done.",
+            "Again.",
+        ]
+    )
+    agent = Agent(model, tools=[stew])
+    async with Runtime() as runtime:
+        await runtime.run(agent, "Go.")
+        await runtime.run(agent, "Again.")
+    first, *same, second = [request.tools[0].description for request in model.requests]
+    assert set(same) == {first}
+    assert "Takes about" not in first
+    assert "Takes about 3.4 min." in second
+
+
+@virtual
+async def test_where_slots_are_scarce_the_longest_way_to_go_is_next():
+    order = []
+
+    @tool(max_parallel=1, estimate=lambda seconds: seconds)
+    async def work(seconds: int) -> int:
+        order.append(seconds)
+        await asyncio.sleep(seconds)
+        return seconds
+
+    calls = [ScriptedCall("work", {"seconds": seconds}) for seconds in (1, 2, 5, 3)] + [ScriptedCall("wait")]
+    async with Runtime() as runtime:
+        await runtime.run(Agent(FakeEndpoint([calls, "Done."]), tools=[work], trap="all"), "Go.")
+    assert order == [1, 5, 3, 2]

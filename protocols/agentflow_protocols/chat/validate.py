@@ -5,7 +5,7 @@ A broken list is a defect of whoever made it, so the error is `LocalProtocolErro
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 from agentflow_protocols.chat.messages import Message
 from agentflow_protocols.errors import LocalProtocolError
@@ -13,13 +13,14 @@ from agentflow_protocols.errors import LocalProtocolError
 __all__ = ["check_messages"]
 
 
-def check_messages(messages: Sequence[Message], start: int = 0) -> None:
+def check_messages(messages: Sequence[Message], start: int = 0, late: Container[str | None] = ()) -> None:
     """Raise LocalProtocolError unless `messages` from `start` on may be sent.
 
     Each call of an assistant message has exactly one tool message, directly after it
     and in any order; no tool message stands elsewhere; system messages come first;
     nothing but an assistant message that calls is empty. `start` must not lie inside
-    a group of tool messages.
+    a group of tool messages. `late` are ids whose second result may stand by itself, for
+    endpoints that take one.
     """
     owed: set[str] = set()
     body = start > 0
@@ -27,7 +28,7 @@ def check_messages(messages: Sequence[Message], start: int = 0) -> None:
         message = messages[index]
         role = message.role
         if role == "tool":
-            if message.call_id not in owed:
+            if message.call_id not in owed and message.call_id not in late:
                 raise LocalProtocolError(f"message {index}: a result for a call that was not just made")
             owed.discard(message.call_id)
             continue
