@@ -6,13 +6,34 @@ import json
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agentflow_protocols.chat import ToolSpec
-from agentflow_protocols.cml import Markup, Parser, ProtocolViolation, encode_call, encode_trap, grammar
+from agentflow_protocols.cml import (
+    CallReady,
+    Markup,
+    Parser,
+    ProtocolViolation,
+    encode_call,
+    encode_trap,
+    grammar,
+)
 
-TOOLS = {"boil": {}, "model.Fit": {}}
+SCHEMA = {
+    "type": "object",
+    "properties": {
+        "pot": {"type": "string"},
+        "litres": {"type": "number"},
+        "kind": {"enum": ["big", 'q"', None, 3]},
+        "tags": {"type": "array", "items": {"type": "string"}},
+        "deep": {"type": "object", "properties": {"x": {"type": "integer"}}, "required": ["x"]},
+        "some": {"anyOf": [{"type": "boolean"}, {"type": "null"}]},
+    },
+    "required": ["pot", "kind"],
+}
+TOOLS = {"boil": {}, "model.Fit": {}, "chop": SCHEMA, "rest": {"type": "object", "properties": {}}}
+GENERIC = ["boil", "model.Fit"]
 XML = Markup(call="<call>", head="<do>", end="</call>", intr="<intr>", trap="<trap>")
 LEXEME = re.compile(
     r'\s*("(?:[^"\\]|\\.)*"|\[(?:[^\]\\]|\\.)*\]|[a-zA-Z][a-zA-Z0-9-]*|\(|\)|\||\*|\+|\?|\{\d+,\d+\})'
@@ -115,18 +136,24 @@ class Grammar:
                     todo.append(new)
         return out
 
-    def follows(self, text: str) -> tuple[bool, bool]:
-        """Return whether `text` is the beginning of an output, and whether it is a whole one."""
+    def fed(self, stacks: set[tuple], sign: str) -> set[tuple]:
+        return self.opened({stack[1:] for stack in stacks if stack and allows(stack[0], sign)})
+
+    def after(self, text: str) -> set[tuple]:
         stacks = self.opened({("root",)})
         for sign in text:
-            stacks = self.opened({
-                stack[1:]
-                for stack in stacks
-                if stack and any(a <= sign <= b for a, b in stack[0][1]) is not stack[0][0]
-            })  # fmt: skip
-            if not stacks:
-                return False, False
-        return True, () in stacks
+            stacks = self.fed(stacks, sign)
+        return stacks
+
+    def follows(self, text: str) -> tuple[bool, bool]:
+        """Return whether `text` is the beginning of an output, and whether it is a whole one."""
+        stacks = self.after(text)
+        return bool(stacks), () in stacks
+
+
+def allows(characters: tuple, sign: str) -> bool:
+    negated, ranges = characters
+    return any(a <= sign <= b for a, b in ranges) is not negated
 
 
 GRAMMARS = {
@@ -145,7 +172,7 @@ values = st.recursive(
     st.sampled_from(list(GRAMMARS)),
     st.lists(
         st.sampled_from(["Now ", "[", "[C", "<", "<ca", "e\n", "[x]", "é", ""])
-        | st.tuples(st.none() | st.just("c1"), st.sampled_from(list(TOOLS)), values)
+        | st.tuples(st.none() | st.just("c1"), st.sampled_from(GENERIC), values)
         | st.lists(st.just("c1"), max_size=2),
         max_size=5,
     ),
@@ -184,29 +211,55 @@ def test_a_block_that_is_open_is_no_whole_output():
     assert rules.follows("<think>[INTR]</think>[CALL] boil {} [END]") == (True, True)
 
 
+@settings(max_examples=40)
 @given(st.sampled_from(list(GRAMMARS)), st.data())
 def test_whatever_the_grammar_allows_is_read_without_a_violation(markup, data):
     """AL-8.4: walk through the grammar at random; the reader finds nothing wrong."""
     rules = GRAMMARS[markup]
-    stacks, text = rules.opened({("root",)}), ""
-    pool = sorted({*"".join(markup.forms), *'c1 boil{}()"\\=:,ua0[]x', "\n"})
-    for _ in range(data.draw(st.integers(0, 150))):
-        ways = [
-            c for c in pool if any(s and any(a <= c <= b for a, b in s[0][1]) is not s[0][0] for s in stacks)
-        ]
+    text = data.draw(st.sampled_from(["", f"{markup.call} c1 {markup.head} chop"]))
+    stacks = rules.after(text)
+    pool = sorted({*"".join(markup.forms), *'c1 boil{}()"\\=:,ua0[]xpqk$', "\n"})
+    for _ in range(data.draw(st.integers(0, 250))):
+        ways = [sign for sign in pool if any(stack and allows(stack[0], sign) for stack in stacks)]
         if not ways:
             break
-        sign = data.draw(st.sampled_from(ways))
+        closing = [sign for sign in ways if sign in '"})]:,="']
+        sign = data.draw(st.sampled_from(closing if closing and data.draw(st.booleans()) else ways))
         text += sign
-        stacks = rules.opened(
-            {s[1:] for s in stacks if s and any(a <= sign <= b for a, b in s[0][1]) is not s[0][0]}
-        )
-    parser = Parser(markup)
-    events = parser.feed(text)
-    assert not any(isinstance(event, ProtocolViolation) and event.kind != "bad_id" for event in events), (
-        text,
-        events,
-    )
+        stacks = rules.fed(stacks, sign)
+    for event in (parser := Parser(markup)).feed(text) + parser.end():
+        if isinstance(event, CallReady) and event.name == "chop":
+            arguments = json.loads(event.arguments)
+            assert {"pot", "kind"} <= arguments.keys() <= SCHEMA["properties"].keys()
+        elif isinstance(event, ProtocolViolation):
+            assert event.kind in ("bad_id", "unclosed"), (text, event)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fits"),
+    [
+        ({"pot": "x", "kind": "big"}, True),
+        ({"pot": "", "litres": -1.5e3, "kind": None, "tags": [], "deep": {"x": 1}, "some": None}, True),
+        ({"pot": "x", "kind": 3, "tags": ["a", "[END]"], "some": True}, True),
+        ({"pot": "$c1", "litres": "$c1.litres", "kind": "$c2.kinds[0]", "deep": "$c3"}, True),
+        ({"kind": "big"}, False),
+        ({"pot": "x"}, False),
+        ({}, False),
+        ({"pot": "x", "kind": "small"}, False),
+        ({"pot": 1, "kind": "big"}, False),
+        ({"pot": "x", "litres": "much", "kind": "big"}, False),
+        ({"pot": "x", "kind": "big", "deep": {}}, False),
+        ({"pot": "x", "kind": "big", "deep": {"x": 1.5}}, False),
+        ({"pot": "x", "kind": "big", "tags": [1]}, False),
+        ({"pot": "x", "kind": "big", "more": 1}, False),
+        ({"pot": "x", "kind": "big", "some": 1}, False),
+    ],
+)
+def test_arguments_follow_the_tool_s_schema(arguments, fits):
+    """AL-8.4."""
+    for markup, rules in GRAMMARS.items():
+        block = encode_call("c1", "chop", json.dumps(arguments), markup)
+        assert rules.follows(block) == (fits, fits), block
 
 
 def test_tools_may_be_specs_or_none():

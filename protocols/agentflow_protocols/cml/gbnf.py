@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from agentflow_protocols.chat.messages import Json, ToolSpec
+from agentflow_protocols.cml.gbnf_arguments import argument_rules, literal
 from agentflow_protocols.cml.markup import Markup
 
 __all__ = ["grammar"]
@@ -17,19 +18,25 @@ _JSON = r"""
 object ::= "{" ws (pair ("," ws pair)*)? "}"
 pair ::= string ws ":" ws value
 array ::= "[" ws (value ("," ws value)*)? "]"
-value ::= (object | array | string | number | "true" | "false" | "null") ws
+value ::= (object | array | string | number | boolean | null) ws
+boolean ::= "true" | "false"
+null ::= "null"
 """
 _PYTHON = r"""
 arguments ::= "(" ws (argument ("," ws argument)*)? ")"
 argument ::= id ws "=" ws value
 object ::= "{" ws (string ws ":" ws value ("," ws string ws ":" ws value)*)? "}"
 array ::= "[" ws (value ("," ws value)*)? "]"
-value ::= (object | array | string | number | "True" | "False" | "None") ws
+value ::= (object | array | string | number | boolean | null) ws
+boolean ::= "True" | "False"
+null ::= "None"
 """
 _COMMON = r"""
 string ::= "\"" string-0
 hex ::= [0-9a-fA-F]
-number ::= "-"? ("0" | [1-9] [0-9]{0,15}) ("." [0-9]{1,15})? ([eE] [-+]? [0-9]{1,2})?
+integer ::= "-"? ("0" | [1-9] [0-9]{0,15})
+number ::= integer ("." [0-9]{1,15})? ([eE] [-+]? [0-9]{1,2})?
+reference ::= "\"$" id ("." id | "[" [0-9]{1,6} "]")* "\""
 id ::= [a-zA-Z_] [a-zA-Z0-9_]{0,63}
 ws ::= [ \t\n]{0,4}
 """
@@ -38,23 +45,27 @@ ws ::= [ \t\n]{0,4}
 def grammar(markup: Markup, tools: Mapping[str, Mapping[str, Json]] | Sequence[ToolSpec]) -> str:
     """Return the grammar of a reply: free text, calls of `tools`, traps, reasoning; never an interrupt.
 
-    It is narrower than what the parser reads (little white space, numbers of usual length),
-    and wider in that it knows neither the tools' parameters nor the ids that are in use.
+    Arguments follow the tools' schemas as far as `argument_rules` reads them. The grammar is
+    narrower than what the parser reads (little white space, numbers of usual length, arguments
+    in the schema's order), and does not know which ids are in use or reserved.
     """
-    names = [tool if isinstance(tool, str) else tool.name for tool in tools]
-    rules = ["root ::= text-0", *_text_rules(markup, bool(names))]
-    arguments = "ws object" if markup.body == "json" else "arguments"
-    if names:
-        end = _literal(markup.end)
+    given = tools if isinstance(tools, Mapping) else {tool.name: tool.parameters for tool in tools}
+    rules = ["root ::= text-0", *_text_rules(markup, bool(given))]
+    end = literal(markup.end)
+    if given:
+        blank = "ws " if markup.body == "json" else ""
+        bodies = [f"{literal(name)} {blank}tool-{index}" for index, name in enumerate(given)]
         rules += [
-            f"call ::= ws (id ws {_literal(markup.head)} ws)? tool {arguments} ws {end}",
-            f"tool ::= {' | '.join(map(_literal, names))}",
+            f"call ::= ws (id ws {literal(markup.head)} ws)? body ws {end}",
+            f"body ::= {' | '.join(bodies)}",
             *(_JSON if markup.body == "json" else _PYTHON).strip().splitlines(),
             *_string_rules(markup),
         ]
+        for index, schema in enumerate(given.values()):
+            rules += argument_rules(f"tool-{index}", schema, markup)
     rules += [
-        f'trap ::= ws (id ([ ,] " "? id)* ws)? {_literal(markup.end)}',
-        *(_COMMON if names else "\n".join(_COMMON.splitlines()[-2:])).strip().splitlines(),
+        f'trap ::= ws (id ([ ,] " "? id)* ws)? {end}',
+        *(_COMMON if given else "\n".join(_COMMON.splitlines()[-2:])).strip().splitlines(),
     ]
     return "\n".join(rules) + "\n"
 
@@ -73,7 +84,7 @@ def _text_rules(markup: Markup, calls: bool) -> Iterator[str]:
 def _string_rules(markup: Markup) -> Iterator[str]:
     """Yield the rules of what follows a string's opening quote; no token may stand in it."""
     escapes = '"\\"\\\\/bfnrt' if markup.body == "json" else '"\\\\bfnrt'
-    quoted = "".join(_in_class(sign) for sign in dict.fromkeys(escapes))
+    quoted = "".join(_sign(sign) for sign in dict.fromkeys(escapes))
     extra = ['"\\""', f'"\\\\" ([{quoted}] | "u" hex hex hex hex) string-0']
     goals = dict.fromkeys((token for token in markup.tokens if '"' not in token), "")
     yield from _rules("string", goals, '"\\', extra, r"\x00-\x1F")
@@ -102,17 +113,10 @@ def _rules(
             if longest:
                 ways.setdefault(f"{name}-{states.index(longest)}", []).append(letter)
         special = "".join(letter for some in ways.values() for letter in some) + banned
-        parts = [f"[^{unseen}{''.join(map(_in_class, sorted(set(special))))}] {name}-0"]
-        parts += [f"[{''.join(map(_in_class, some))}] {goal}" for goal, some in ways.items() if goal]
+        parts = [f"[^{unseen}{''.join(map(_sign, sorted(set(special))))}] {name}-0"]
+        parts += [f"[{''.join(map(_sign, some))}] {goal}" for goal, some in ways.items() if goal]
         yield f"{name}-{number} ::= {' | '.join([*parts, *extra])}"
 
 
-def _literal(text: str) -> str:
-    return '"' + "".join(_in_class(sign) if not sign.isalnum() else sign for sign in text) + '"'
-
-
-def _in_class(sign: str) -> str:
-    code = ord(sign)
-    if (sign.isascii() and sign.isalnum()) or sign in " <>|":
-        return sign
-    return f"\\x{code:02X}" if code < 256 else f"\\u{code:04X}" if code < 65536 else f"\\U{code:08X}"
+def _sign(sign: str) -> str:
+    return literal(sign)[1:-1]
