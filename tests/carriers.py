@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from agentflow.endpoints import Endpoint
@@ -92,8 +92,8 @@ class Speaker:
 
     name, window, sequences, batch = "speaker", 1_000_000, 1, 4096
 
-    def __init__(self, texts: Sequence[str]) -> None:
-        self.texts = list(texts)
+    def __init__(self, texts: Sequence[str] | Callable[[str], str]) -> None:
+        self.texts = texts if callable(texts) else list(texts)
         self.prompts: list[str] = []
         self.evaluated = 0
         self.held: list[int] = []
@@ -114,8 +114,12 @@ class Speaker:
         self.held += tokens
         if list(tokens) != [self._last]:
             self.prompts.append("".join(map(chr, self.held)))
-            left = "".join(map(chr, self._left))  # cut between two calls, it goes on with the next
-            self._left = [ord(c) for c in (left if left.startswith("[CALL]") else self.texts.pop(0))]
+            left = "".join(map(chr, self._left))
+            if callable(self.texts):
+                left = self.texts(self.prompts[-1])
+            elif not left.startswith("[CALL]"):  # cut between two calls, it goes on with the next
+                left = self.texts.pop(0)
+            self._left = [ord(c) for c in left]
 
     async def hold_to(self, sequence: int, grammar: str | None) -> None:
         pass
