@@ -9,19 +9,30 @@ import sys
 from collections.abc import Callable
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from agentflow.errors import UserError
 from agentflow_bench.measure import Setting, Suite
 
+if TYPE_CHECKING:
+    from agentflow_bench.runner import Outcome
+
 __all__ = ["SUITES", "app", "load_suite"]
 
-SUITES = {"foundation": "The foundation: start-up, agents, endpoints, the journal, AsyncHow."}
+SUITES = {
+    "asynclm": "AsyncLM: how soon tasks are done on every carrier, and what the markup stands.",
+    "foundation": "The foundation: start-up, agents, endpoints, the journal, AsyncHow.",
+}
+
+# The variable that names a suite's data where --data does not.
+_DATA = {"asynclm": "AGENTFLOW_ASYNCLM", "foundation": "AGENTFLOW_ASYNCHOW"}
 
 Data = Annotated[Path | None, typer.Option(metavar="PATH", help="Where data lies that is not shipped.")]
 Only = Annotated[list[str] | None, typer.Option(metavar="NAME", help="Only this measure. Repeatable.")]
+_RESULTS = Path("benchmarks/results")
+
 Out = Annotated[Path, typer.Option(metavar="DIR", help="Folder for the report.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Quick = Annotated[bool, typer.Option("--quick", help="Fewer repeats: rough figures.")]
@@ -41,29 +52,84 @@ def _suite_command(name: str) -> Callable[..., None]:
     def command(
         only: Only = None,
         data: Data = None,
-        out: Out = Path("benchmarks/results"),
+        out: Out = _RESULTS,
         as_json: Json = False,
         quick: Quick = False,
     ) -> None:
         from agentflow_bench import report
-        from agentflow_bench.runner import run_suite
 
-        suite = load_suite(name)
-        _check_names(suite, only or [])
-        found = data or (
-            Path(os.environ["AGENTFLOW_ASYNCHOW"]) if "AGENTFLOW_ASYNCHOW" in os.environ else None
-        )
-        outcomes = run_suite(suite, Setting(found, quick), only=only or (), said=_say)
-        result = report.as_json(suite, outcomes, report.command_line())
-        paths = [] if only else report.write_results(out, result, outcomes)
-        _print(json.dumps(result, indent=2, ensure_ascii=False) if as_json else report.as_table(outcomes))
-        for path in paths:
-            _say(f"wrote {path}")
-        if not result["ok"]:
-            raise SystemExit(1)
+        setting = Setting(_found(name, data), quick)
+        result, outcomes = _measured(load_suite(name), setting, only or [], as_json)
+        _end(result, [] if only else report.write_results(out, result, outcomes))
 
     command.__doc__ = SUITES[name]
     return command
+
+
+def _asynclm(
+    only: Only = None,
+    data: Data = None,
+    setting: Annotated[str | None, typer.Option(help="Only this: ideal, local or chat_api.")] = None,
+    tps: Annotated[int | None, typer.Option(metavar="N", help="Its speed in tokens a second.")] = None,
+    make_sft: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write training data instead: JSON lines.")
+    ] = None,
+    samples: Annotated[int, typer.Option(metavar="N", help="So many traces of it.")] = 200,
+    seed: Annotated[int, typer.Option(metavar="N", help="The same seed gives the same traces.")] = 1,
+    out: Out = _RESULTS,
+    as_json: Json = False,
+    quick: Quick = False,
+) -> None:
+    from agentflow_bench import report
+    from agentflow_bench.asynclm import suite
+    from agentflow_bench.asynclm.latency import Latencies
+    from agentflow_bench.asynclm.report import chart_and_tables, make_traces, one_setting
+
+    found = _found("asynclm", data)
+    if make_sft is not None:
+        _print(make_traces(make_sft, samples, seed, tps))
+        return
+    if setting is not None or tps is not None:
+        if setting is None or tps is None:
+            raise UserError("--setting and --tps go together: --setting chat_api --tps 100")
+        _print(one_setting(found, setting, tps, as_text=not as_json))
+        return
+    latencies = Latencies()
+    result, outcomes = _measured(suite(latencies), Setting(found, quick), only or [], as_json)
+    paths = [] if only else report.write_results(out, result, outcomes)
+    if paths and found is not None:
+        paths += chart_and_tables(out, result, latencies, Setting(found, quick))
+    _end(result, paths)
+
+
+_asynclm.__doc__ = SUITES["asynclm"]
+
+
+def _found(name: str, data: Path | None) -> Path | None:
+    """Return where a suite's data lies, None when nobody says it."""
+    variable = _DATA.get(name, "")
+    return data or (Path(os.environ[variable]) if os.environ.get(variable) else None)
+
+
+def _measured(
+    suite: Suite, setting: Setting, only: list[str], as_json: bool
+) -> tuple[dict[str, object], list[Outcome]]:
+    """Run a suite, print what came of it, and return that."""
+    from agentflow_bench import report
+    from agentflow_bench.runner import run_suite
+
+    _check_names(suite, only)
+    outcomes = run_suite(suite, setting, only=only, said=_say)
+    result = report.as_json(suite, outcomes, report.command_line())
+    _print(json.dumps(result, indent=2, ensure_ascii=False) if as_json else report.as_table(outcomes))
+    return result, outcomes
+
+
+def _end(result: dict[str, object], paths: list[Path]) -> None:
+    for path in paths:
+        _say(f"wrote {path}")
+    if not result["ok"]:
+        raise SystemExit(1)
 
 
 def _list() -> None:
@@ -108,7 +174,7 @@ def _make_app() -> typer.Typer:
         add_completion=False,
     )
     for name in SUITES:
-        made.command(name)(_suite_command(name))
+        made.command(name)(_asynclm if name == "asynclm" else _suite_command(name))
     made.command("list")(_list)
     made.command("compare")(_compare)
     return made

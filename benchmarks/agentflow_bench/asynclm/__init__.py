@@ -1,1 +1,34 @@
 """The suite `asynclm`: how soon tasks are done, on every carrier, and what the markup stands."""
+
+from __future__ import annotations
+
+from agentflow_bench.asynclm.bars import latency_measures
+from agentflow_bench.asynclm.cancels import CANCEL_POINTS
+from agentflow_bench.asynclm.latency import Latencies
+from agentflow_bench.asynclm.markup import MARKUP_FUZZ, MARKUP_SPEED, MARKUP_SPLITS, MARKUP_VALUES
+from agentflow_bench.asynclm.training import TRACES
+from agentflow_bench.asynclm.wall import WALL
+from agentflow_bench.foundation.calls import CALL_COST, TOOL_START
+from agentflow_bench.measure import Suite
+
+__all__ = ["suite"]
+
+
+def suite(latencies: Latencies | None = None) -> Suite:
+    """Return the suite; `latencies` keeps what its tasks took."""
+    return Suite(
+        "asynclm",
+        "Interruptible, asynchronous tool calls.",
+        [
+            *latency_measures(latencies or Latencies()),
+            WALL,
+            TOOL_START,
+            CALL_COST,
+            MARKUP_SPEED,
+            MARKUP_SPLITS,
+            MARKUP_FUZZ,
+            MARKUP_VALUES,
+            CANCEL_POINTS,
+            TRACES,
+        ],
+    )

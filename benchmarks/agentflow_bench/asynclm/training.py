@@ -23,10 +23,11 @@ from agentflow_bench.asynclm.mind import Mind
 from agentflow_bench.asynclm.oracle import in_flight
 from agentflow_bench.asynclm.skills import Skill
 from agentflow_bench.asynclm.token_engine import SimulatedEngine
+from agentflow_bench.measure import Bar, Figure, Measure, Setting
 from agentflow_protocols.chat import Json
 from agentflow_protocols.cml import InterruptRead, Parser, ProtocolViolation
 
-__all__ = ["traces", "write_traces"]
+__all__ = ["TRACES", "traces", "write_traces"]
 
 _PUT_IN = re.compile(r"\n?(?:\[INTR\].*?\[END\]\n?)+", re.DOTALL)
 _TOLERANCE_S = 0.001
@@ -151,3 +152,19 @@ def _messages(head: str, cml: str, mask: Sequence[tuple[int, int]]) -> list[Json
                 messages.append({"role": role, "content": part.strip()})
         at = stop
     return list(messages)
+
+
+def _measure(setting: Setting) -> Sequence[Figure]:
+    count = 20 if setting.quick else 200
+    made = list(traces(count, 1))
+    again = list(traces(5, 1))
+    unlike = sum(a != b for a, b in zip(made, again, strict=False))
+    interrupted = sum("[INTR] user " in str(trace["cml"]) for trace in made)
+    return [
+        Figure("traces that keep the protocol and the time", len(made), "", Bar(">=", count)),
+        Figure("of them with a user's interrupt", interrupted, "", Bar(">=", count / 10)),
+        Figure("traces that the same seed makes otherwise", unlike, "", Bar("==", 0)),
+    ]
+
+
+TRACES = Measure("traces", "Training data: simulated traces in markup, each read and timed again.", _measure)
