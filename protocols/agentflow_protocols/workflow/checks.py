@@ -15,7 +15,7 @@ from agentflow_protocols.workflow.secret import looks_secret, names_secret
 
 __all__ = ["FREE_SCHEMES", "LATER_SECTIONS", "Report", "check", "items"]
 
-FREE_SCHEMES = ("builtin", "local", "scripted")
+FREE_SCHEMES = ("builtin", "in-flight", "local", "scripted")
 LATER_SECTIONS = ("plan", "team", "dual", "tournament", "review", "batch", "bench")
 
 Report = Callable[..., Problem]

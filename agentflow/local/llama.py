@@ -1,0 +1,144 @@
+"""llama.cpp in this process as a token engine, and the models `in-flight:NAME`."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+from agentflow.errors import LocalProtocolError, UserError, missing_extra
+from agentflow.local.engine import EngineModel, Sampling
+from agentflow.local.native import NativeModel
+from agentflow.local.server import compute_threads
+from agentflow.local.store import path_of
+
+__all__ = ["LlamaEngine", "open_in_flight"]
+
+T = TypeVar("T")
+
+# Tokens of a prompt that are evaluated between two moments at which it may be left.
+_BATCH = 64
+
+
+class LlamaEngine:
+    """The GGUF model in the file `path`, in one thread of this process.
+
+    It has `sequences` of `context` tokens each. `threads` compute: by default so many that
+    the program keeps a core. Everything that takes time is done in a thread of its own, so
+    that the event loop goes on; a virtual clock stands still meanwhile.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        context: int = 4096,
+        sequences: int = 4,
+        threads: int | None = None,
+        name: str | None = None,
+    ) -> None:
+        self.path = Path(path)
+        self.name = name or f"in-flight:{path}"
+        for what, value in (("context", context), ("sequences", sequences), ("threads", threads)):
+            if value is not None and value < 1:
+                raise UserError(f"{self.name}: {what} must be at least 1, not {value}")
+        if importlib.util.find_spec("ik_llama_cpp") is None:
+            raise missing_extra("ik-llama-cpp-python", "inflight")
+        self.window = context
+        self.sequences = sequences
+        self.batch = min(_BATCH, context)
+        self.evaluated = 0
+        self._threads = threads or compute_threads()
+        self._worker: ThreadPoolExecutor | None = None
+        self._loading: asyncio.Future[None] | None = None
+        # Made, used and freed in the worker's thread; only what does not change is read here.
+        self._native: NativeModel | None = None
+
+    async def load(self) -> None:
+        """Load the model, unless it is. A load that is left goes on. Raises `UserError`."""
+        if self._loading is None:
+            self._worker = ThreadPoolExecutor(1, thread_name_prefix="llama")
+            self._loading = self._in_thread(self._load)
+            self._loading.add_done_callback(_retrieve)
+        try:
+            await asyncio.shield(self._loading)
+        except Exception:
+            await self.aclose()
+            raise
+
+    def tokenize(self, text: str, start: bool) -> list[int]:
+        """Return the tokens of `text`; a text that begins a sequence may get a token before it."""
+        return self._loaded.tokenize(text, start)
+
+    def piece(self, token: int) -> bytes:
+        """Return the UTF-8 bytes that `token` writes."""
+        return self._loaded.piece(token)
+
+    async def evaluate(self, sequence: int, tokens: Sequence[int]) -> None:
+        """Add `tokens` to `sequence`. Raises `EndpointError` when llama.cpp fails."""
+        await self._in_thread(self._loaded.evaluate, sequence, tokens)
+        self.evaluated += len(tokens)
+
+    async def hold_to(self, sequence: int, grammar: str | None) -> None:
+        """Hold what is sampled from now on to `grammar`. Raises `UserError` for no valid GBNF."""
+        await self._in_thread(self._loaded.hold_to, sequence, grammar)
+
+    async def sample(self, sequence: int, sampling: Sampling) -> int | None:
+        """Return the next token of `sequence`; None where the text ends, or nothing is allowed."""
+        return await self._in_thread(self._loaded.sample, sequence, sampling)
+
+    async def forget(self, sequence: int, keep: int) -> None:
+        """Cut `sequence` to its first `keep` tokens."""
+        await self._in_thread(self._loaded.forget, sequence, keep)
+
+    async def aclose(self) -> None:
+        """Free the model, and end the thread. What it computes is waited for."""
+        worker, self._worker, self._loading = self._worker, None, None
+        if worker is not None:
+            try:
+                await asyncio.get_running_loop().run_in_executor(worker, self._unload)
+            finally:
+                worker.shutdown()
+
+    @property
+    def _loaded(self) -> NativeModel:
+        if self._native is None:
+            raise LocalProtocolError(f"{self.name}: it is not loaded, or was closed")
+        return self._native
+
+    def _in_thread(self, work: Callable[..., T], *args: object) -> asyncio.Future[T]:
+        """Let the thread work. The loop's clock is held until it is done, whether or not it is waited for."""
+        if self._worker is None:
+            raise LocalProtocolError(f"{self.name}: it is not loaded, or was closed")
+        return asyncio.get_running_loop().run_in_executor(self._worker, work, *args)
+
+    def _load(self) -> None:
+        self._native = NativeModel(self.path, self.window, self.sequences, self.batch, self._threads)
+
+    def _unload(self) -> None:
+        native, self._native = self._native, None
+        if native is not None:
+            native.close()
+
+
+def open_in_flight(name: str) -> EngineModel:
+    """Return the model `in-flight:NAME`: one that was fetched, or the path of a GGUF file.
+
+    Each Runtime that uses it loads it when it is first asked. Raises `UserError` when it
+    can't be had on this machine.
+    """
+    full = f"in-flight:{name}"
+    path = Path(name).expanduser().absolute() if name.endswith(".gguf") else path_of(name)
+    if not path.is_file():
+        raise UserError(f"{full}: there is no file {path}")
+    make = partial(LlamaEngine, path, name=full)
+    return EngineModel(make, name=full, key=("llama", path), window=make().window)
+
+
+def _retrieve(loading: asyncio.Future[None]) -> None:
+    if not loading.cancelled():
+        loading.exception()
