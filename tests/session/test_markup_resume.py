@@ -17,8 +17,6 @@ from agentflow_protocols.chat import ChatRequest
 from agentflow_protocols.trace import ModelFinished
 
 CALLS = '[CALL] c1 [HEAD] fast {} [END] Hm. [CALL] c2 [HEAD] slow {"what": "$c1"} [END][CALL] fast {} [END]'
-    '[CALL] c1 [HEAD] fast {} [END] Hm. [CALL] c2 [HEAD] slow {"what": "$c1"} [END][CALL] fast {} [END]'
-)
 
 
 def says(text: str) -> str:
