@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Protocol, cast
 
@@ -303,10 +303,19 @@ class EngineStream:
         return ""
 
     async def _evaluate(self, sequence: CachedSequence) -> None:
+        """Evaluate what waits for it. What is under way when the reply is left is not lost."""
         engine = self._engine
         while (left := len(sequence.tokens) - sequence.evaluated) and not self._closing:
             begin, size = sequence.evaluated, min(left, engine.batch)
-            await engine.evaluate(sequence.number, sequence.tokens[begin : begin + size])
+            tokens = sequence.tokens[begin : begin + size]
+            work = asyncio.ensure_future(engine.evaluate(sequence.number, tokens))
+            try:
+                await asyncio.shield(work)
+            except asyncio.CancelledError:
+                with suppress(Exception):
+                    await work
+                    sequence.evaluated += size
+                raise
             sequence.evaluated += size
 
     def _sampling(self) -> Sampling:
