@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from math import isinf
 
 from agentflow_protocols.chat.messages import Json
 from agentflow_protocols.chat.scan import object_fault
 from agentflow_protocols.cml.escaping import escape, unescape
-from agentflow_protocols.cml.literal import MOST_LEVELS, LiteralFault, read_arguments, write_arguments
+from agentflow_protocols.cml.literal import (
+    MOST_DIGITS,
+    MOST_LEVELS,
+    LiteralFault,
+    read_arguments,
+    write_arguments,
+)
 from agentflow_protocols.cml.markup import Markup
 from agentflow_protocols.errors import LocalProtocolError
 
@@ -20,6 +27,7 @@ BLANK = " \t\r\n"
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.\-]{0,127}")
 _KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _encoded = json.JSONEncoder(ensure_ascii=False).encode
+_LONG = re.compile(r"[0-9][eE]\+?[0-9]{3}|(?<![0-9])[0-9]{300}")  # numbers that may be too large
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
 
 
@@ -72,21 +80,41 @@ def _read_json(text: str, markup: Markup) -> str:
 
 
 def _object_fault(text: str) -> str | None:
+    """Return what keeps `text` from being the JSON text of arguments, or None."""
     fault = object_fault(text)
-    if fault is None and text.count("{") + text.count("[") > MOST_LEVELS:
-        level: list[object] = [json.loads(text)]
-        for _ in range(MOST_LEVELS):
-            level = [
-                item
-                for outer in level
-                for item in (
-                    outer.values() if isinstance(outer, dict) else outer if isinstance(outer, list) else ()
-                )
-                if isinstance(item, dict | list)
-            ]
-        if level:
-            return f"more than {MOST_LEVELS} levels"
+    if fault is None and _LONG.search(text) is not None:
+        try:
+            json.loads(text, parse_int=_whole, parse_float=_real)
+        except LiteralFault as error:
+            return str(error)
+    if fault is None and text.count("{") + text.count("[") > MOST_LEVELS and _too_deep(json.loads(text)):
+        return f"more than {MOST_LEVELS} levels"
     return fault
+
+
+def _too_deep(value: object) -> bool:
+    level = [value]
+    for _ in range(MOST_LEVELS):
+        inner = [outer.values() if isinstance(outer, dict) else outer for outer in level]
+        level = [item for items in inner if isinstance(items, Iterable) for item in items if _holds(item)]
+    return bool(level)
+
+
+def _holds(value: object) -> bool:
+    return isinstance(value, dict | list)
+
+
+def _whole(text: str) -> int:
+    if len(text) > MOST_DIGITS:
+        raise LiteralFault(f"a number of more than {MOST_DIGITS} characters")
+    return int(text)
+
+
+def _real(text: str) -> float:
+    value = float(text)
+    if len(text) > MOST_DIGITS or isinf(value):
+        raise LiteralFault(f"{text[:20]} is a number that is too large")
+    return value
 
 
 def _read_python(text: str, markup: Markup) -> str:

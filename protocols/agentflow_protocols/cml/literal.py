@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 
 from agentflow_protocols.chat.messages import Json
 
-__all__ = ["MOST_LEVELS", "LiteralFault", "read_arguments", "write_arguments"]
+__all__ = ["MOST_DIGITS", "MOST_LEVELS", "LiteralFault", "read_arguments", "write_arguments"]
 
 MOST_LEVELS = 64  # of containers in one another, the arguments themselves included
-_MOST_DIGITS = 400
+MOST_DIGITS = 400
 _BLANK = re.compile(r"[ \t\r\n]*")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _KEYWORD = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)[ \t\r\n]*=(?!=)")
@@ -168,7 +168,7 @@ class _Reader:
     def number(self, found: re.Match[str]) -> Json:
         text, after = found[0], self.text[found.end() : found.end() + 1]
         try:
-            if after.isalnum() or after == "_" or len(text) > _MOST_DIGITS:
+            if after.isalnum() or after == "_" or len(text) > MOST_DIGITS:
                 raise ValueError
             value: int | float = int(text, 0) if found[1] is None else float(text)
         except ValueError:

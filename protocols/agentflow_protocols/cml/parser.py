@@ -41,27 +41,27 @@ class _Search:
     """The tokens that count in some state, and how they are found."""
 
     tokens: Mapping[str, Token]
-    pattern: re.Pattern[str]
     firsts: tuple[str, ...]
-    beginnings: frozenset[str]
+    whole: re.Pattern[str]  # any token
+    begun: re.Pattern[str]  # what may be the first characters of one, at the end of a text
     longest: int
-
-    def kept(self, text: str, start: int) -> int:
-        """Return how many of the last characters, from `start` on, may be the first of a token."""
-        for at in range(max(start, len(text) - self.longest + 1), len(text)):
-            if text[at] in self.firsts and text[at:] in self.beginnings:
-                return len(text) - at
-        return 0
 
 
 def _search(tokens: Mapping[str, Token]) -> _Search:
     return _Search(
         tokens,
-        re.compile("|".join(map(re.escape, tokens))),
         tuple(sorted({form[0] for form in tokens})),
-        frozenset(form[:n] for form in tokens for n in range(1, len(form))),
-        max(map(len, tokens)),
+        re.compile("|".join(map(re.escape, tokens))),
+        re.compile(f"(?:{'|'.join(map(_begun, tokens))})\\Z"),
+        max(map(len, tokens)) - 1,
     )
+
+
+def _begun(form: str) -> str:
+    rest = ""
+    for sign in reversed(form[1:-1]):
+        rest = f"(?:{re.escape(sign)}{rest})?"
+    return re.escape(form[0]) + rest
 
 
 @lru_cache(maxsize=64)
@@ -89,8 +89,8 @@ class Parser:
     """
 
     __slots__ = (
-        "_begun", "_body", "_held", "_id", "_markup", "_opener", "_openings", "_room", "_search", "_searches",
-        "_state", "_table", "at",
+        "_begun", "_body", "_firsts", "_held", "_id", "_markup", "_opener", "_openings", "_room", "_search",
+        "_searches", "_state", "_table", "at",
     )  # fmt: skip
 
     def __init__(self, markup: Markup = _PLAIN, *, transcript: bool = False) -> None:
@@ -101,6 +101,7 @@ class Parser:
         self._openings = (markup.call, markup.trap, markup.intr)
         self._state: State = "text"
         self._search = self._searches[0]
+        self._firsts = self._search.firsts
         self._held = ""
         self._body = StringIO()
         self._room = 0
@@ -118,21 +119,30 @@ class Parser:
 
     def feed(self, text: str) -> list[Event]:
         """Read the next piece; return what it completed."""
+        self.at += len(text)
         if not self._held:
-            for first in self._search.firsts:
+            for first in self._firsts:
                 if first in text:
                     break
             else:
-                self.at += len(text)
                 if self._state == "text":
                     return [TextDelta(text)] if text else []
                 plain: list[Event] = []
                 self._take(text, plain)
                 return plain
         events: list[Event] = []
-        base = self.at - len(self._held)
-        self.at += len(text)
-        self._read(self._held + text, base, events)
+        text = self._held + text
+        base, size, done = self.at - len(text), len(text), 0
+        while (found := self._search.whole.search(text, done)) is not None:
+            if found.start() > done:
+                self._take(text[done : found.start()], events)
+            done = found.end()
+            self._apply(self._search.tokens[found[0]], base + found.start(), events)
+        last = size - self._search.longest
+        found = self._search.begun.search(text, last if last > done else done)
+        kept = size if found is None else found.start()
+        self._held = text[kept:]
+        self._take(text[done:kept], events)
         return events
 
     def end(self) -> list[Event]:
@@ -142,17 +152,6 @@ class Parser:
         self._take(held, events)
         self._apply("stop", self.at, events)
         return events
-
-    def _read(self, text: str, base: int, events: list[Event]) -> None:
-        done = 0
-        while (found := self._search.pattern.search(text, done)) is not None:
-            if found.start() > done:
-                self._take(text[done : found.start()], events)
-            done = found.end()
-            self._apply(self._search.tokens[found[0]], base + found.start(), events)
-        kept = self._search.kept(text, done)
-        self._held = text[len(text) - kept :]
-        self._take(text[done : len(text) - kept], events)
 
     def _take(self, piece: str, events: list[Event]) -> None:
         """Take text that holds no token."""
@@ -210,6 +209,7 @@ class Parser:
             self._search = self._searches[1] or self._searches[0]
         else:
             self._search = self._searches[2]
+        self._firsts = self._search.firsts
 
     def _open(self, at: int) -> None:
         self._begun = at
