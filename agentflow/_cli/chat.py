@@ -21,7 +21,10 @@ def chat(
     no_color: NoColor = False,
 ) -> None:
     """Talk with the agent of a workflow. A line typed while it works interrupts it; /quit ends."""
+    import sys
+
     from agentflow._cli.run import given_inputs
+    from agentflow._cli.say import fancy
     from agentflow._cli.talk import Talk
     from agentflow.runtime.loop import new_loop, run_in
     from agentflow.workflow import load
@@ -29,5 +32,10 @@ def chat(
     workflow = load(file, model=model)
     workflow.check_endpoints()
     inputs_now = workflow.read_inputs(given_inputs(workflow, inputs), partial=True)
-    talk = Talk(workflow.agent(inputs_now), workflow.limits, quiet)
+    talk = Talk(
+        workflow.agent(inputs_now),
+        workflow.limits,
+        quiet,
+        fancy(no_color) and sys.stdin.isatty() and sys.stdout.isatty(),
+    )
     run_in(lambda: new_loop("wall"), talk.run(journal))

@@ -8,6 +8,7 @@ import threading
 from contextlib import AbstractContextManager
 from types import TracebackType
 
+from agentflow._cli.say import write_text
 from agentflow.runtime.clock import current_clock
 
 __all__ = ["Keyboard"]
@@ -16,7 +17,7 @@ __all__ = ["Keyboard"]
 class Keyboard:
     """Reads stdin in a thread of its own, which a process may leave behind when it ends.
 
-    Use it as `with Keyboard() as keyboard: async for line in keyboard`. Ends with stdin.
+    Use it as `async with Keyboard() as keyboard: async for line in keyboard`. Ends with stdin.
     """
 
     def __init__(self) -> None:
@@ -26,14 +27,15 @@ class Keyboard:
         self._closed = False
         self._ended = False
         self._back: list[str] = []
+        self._open_line = False
 
-    def __enter__(self) -> Keyboard:
+    async def __aenter__(self) -> Keyboard:
         self._external = current_clock().external()
         self._external.__enter__()
         threading.Thread(target=self._read, name="keyboard", daemon=True).start()
         return self
 
-    def __exit__(
+    async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._closed = True
@@ -55,6 +57,16 @@ class Keyboard:
     def put_back(self, line: str) -> None:
         """Let `line` be the next one again."""
         self._back.append(line)
+
+    def write(self, text: str) -> None:
+        """Show text that comes in pieces."""
+        self._open_line = not text.endswith("\n")
+        write_text(text)
+
+    def end_line(self) -> None:
+        """End the line that is being written."""
+        if self._open_line:
+            self.write("\n")
 
     def _read(self) -> None:
         while not self._closed:

@@ -200,7 +200,7 @@ async def _interrupt_by_lines(session: _Session, run: Run[Json]) -> None:
     from agentflow._cli.keyboard import Keyboard
     from agentflow_protocols.workflow import did_you_mean
 
-    with Keyboard() as keyboard:
+    async with Keyboard() as keyboard:
         async for line in keyboard:
             command, _, rest = line.partition(" ")
             if command in ("/approve", "/deny"):

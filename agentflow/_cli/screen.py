@@ -1,0 +1,111 @@
+"""A terminal in which a line is typed while text comes, and calls run, above it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import ExitStack
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from agentflow.runtime.clock import current_clock
+from agentflow.runtime.ending import end_all
+
+if TYPE_CHECKING:
+    from prompt_toolkit import PromptSession
+
+__all__ = ["Screen"]
+
+_REFRESH_S = 0.2  # how often the seconds of a running call are drawn anew
+
+
+class Screen:
+    """Lines that are typed, as an async iterator; what is typed stays while other things are shown.
+
+    `running` returns what is under way, a line each. Ends with Ctrl-D or Ctrl-C. Use it as
+    `async with Screen(running) as screen: async for line in screen`.
+    """
+
+    def __init__(self, running: Callable[[], list[str]]) -> None:
+        self._running = running
+        self._lines: asyncio.Queue[str | None] = asyncio.Queue()
+        self._back: list[str] = []
+        self._ended = False
+        self._partial = ""
+        self._stack = ExitStack()
+        self._reader: asyncio.Task[None] | None = None
+        self._prompt: PromptSession[str] | None = None
+
+    async def __aenter__(self) -> Screen:
+        from prompt_toolkit import PromptSession
+        from prompt_toolkit.patch_stdout import patch_stdout
+
+        self._stack.enter_context(current_clock().external())
+        self._stack.enter_context(patch_stdout())
+        self._prompt = PromptSession(self._message, refresh_interval=_REFRESH_S, erase_when_done=True)
+        self._reader = asyncio.create_task(self._read(self._prompt), name="prompt")
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.end_line()
+        if self._reader is not None:
+            await end_all((self._reader,))
+        self._stack.close()
+
+    def __aiter__(self) -> Screen:
+        return self
+
+    async def __anext__(self) -> str:
+        if self._back:
+            return self._back.pop()
+        line = None if self._ended else await self._lines.get()
+        if line is None:
+            self._ended = True
+            raise StopAsyncIteration
+        return line.strip()
+
+    def put_back(self, line: str) -> None:
+        """Let `line` be the next one again."""
+        self._back.append(line)
+
+    def write(self, text: str) -> None:
+        """Show text that comes in pieces; its last line stands above the prompt until it is whole."""
+        from agentflow._cli.say import write_text
+
+        whole, newline, self._partial = (self._partial + text).rpartition("\n")
+        if newline:
+            write_text(whole + newline)
+        if self._prompt is not None:
+            self._prompt.app.invalidate()
+
+    def end_line(self) -> None:
+        """End the line that is being written."""
+        if self._partial:
+            self.write("\n")
+
+    async def _read(self, prompt: PromptSession[str]) -> None:
+        from agentflow._cli.say import write_text
+
+        try:
+            while True:
+                line = await prompt.prompt_async()
+                self.end_line()
+                write_text(f"> {line}\n")
+                self._lines.put_nowait(line)
+        except (EOFError, KeyboardInterrupt):
+            self._lines.put_nowait(None)
+
+    def _message(self) -> list[tuple[str, str]]:
+        """Return what stands before the cursor: the open line, what is under way, the prompt.
+
+        (A toolbar is not shown by terminals that do not tell where their cursor is.)
+        """
+        shown = [("", _printable(self._partial) + "\n")] if self._partial else []
+        shown += [("ansibrightblack", _printable(line) + "\n") for line in self._running()]
+        return [*shown, ("", "> ")]
+
+
+def _printable(text: str) -> str:
+    return "".join(c if c.isprintable() else "?" for c in text)
