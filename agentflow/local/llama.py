@@ -20,8 +20,10 @@ __all__ = ["LlamaEngine", "open_in_flight"]
 
 T = TypeVar("T")
 
-# Tokens of a prompt that are evaluated between two moments at which it may be left.
-_BATCH = 64
+# Tokens that are evaluated in one go, between two moments at which a prompt may be left. It must
+# stay below 32: with more, the library multiplies some quantised weights in another way, whose
+# results are wrong on processors without AVX-VNNI. More would not be faster.
+_BATCH = 16
 
 
 class LlamaEngine:
