@@ -12,7 +12,7 @@ from agentflow.agent.output import Invalid, JsonSchema, OutputType
 from agentflow.errors import RemoteProtocolError, UserError
 from agentflow.runtime.budget import Limits
 from agentflow.runtime.context import Context, Runnable
-from agentflow.session import Carrier, Native, OnFinish, OnOverflow, Persona, Session, TrapMode
+from agentflow.session import Carrier, InFlight, Native, OnFinish, OnOverflow, Persona, Session, TrapMode
 from agentflow.session.blocks import TRANSFER
 from agentflow.tools import Tool, from_function, tools_by_name
 from agentflow_protocols.chat import Json, Message, Part, Reply, Settings, ToolSpec
@@ -194,7 +194,9 @@ class Agent(Generic[Deps, Out]):
 def _carrier(endpoint: Endpoint | Carrier) -> Carrier:
     from agentflow.endpoints import Endpoint
 
-    return Native(endpoint) if isinstance(endpoint, Endpoint) else endpoint
+    if not isinstance(endpoint, Endpoint):
+        return endpoint
+    return InFlight(endpoint) if endpoint.name.startswith("in-flight:") else Native(endpoint)
 
 
 def _constrains(carrier: Carrier) -> bool:
