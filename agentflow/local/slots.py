@@ -26,8 +26,8 @@ class Slots:
     async def acquire(self, messages: Sequence[object]) -> int:
         """Wait for a free slot and return its number: the one that knows the most of `messages`.
 
-        `messages` may as well be the pieces of one text. One of which more than half would be lost counts as knowing nothing; among
-        equals it is the one that is longest out of use.
+        `messages` may as well be the pieces of one text. A slot of which more than half would
+        be lost counts as knowing nothing; among equals it is the one that is longest out of use.
         """
         await self._free.acquire()
         free = (slot for slot in self._known if slot not in self._busy)
