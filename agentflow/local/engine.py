@@ -97,9 +97,9 @@ class EngineModel:
 
     `engine` is one, or makes one: then each Runtime that uses the model has its own, which
     ends with it. An engine that was given itself serves one Runtime at a time. `key` makes
-    models share an engine within a Runtime; `window` is its tokens, where it is not there to
-    be asked. More conversations than the engine has
-    sequences wait in order.
+    models share an engine within a Runtime. Without `capabilities` they are a text
+    model's, with the engine's window, and with grammars where it says `grammar`. More
+    conversations than the engine has sequences wait in order.
     """
 
     def __init__(
@@ -108,19 +108,20 @@ class EngineModel:
         *,
         name: str | None = None,
         key: Hashable | None = None,
-        window: int | None = None,
+        capabilities: Capabilities | None = None,
     ) -> None:
         self._engine = engine
         self._key: Hashable = ("engine", id(self) if key is None else key)
         self._taken = False
         self.name = name or str(getattr(engine, "name", "engine"))
-        self.capabilities = Capabilities(
+        self.capabilities = capabilities or Capabilities(
             parallel_tool_calls=False,
             images=False,
             files=False,
             json_schema=False,
             strict_tools=False,
-            context_window=window or getattr(engine, "window", None),
+            grammar=bool(getattr(engine, "grammar", False)),
+            context_window=getattr(engine, "window", None),
         )
 
     def open(self, request: ChatRequest, resources: Resources) -> EngineStream:

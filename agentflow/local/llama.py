@@ -34,6 +34,9 @@ class LlamaEngine:
     that the event loop goes on; a virtual clock stands still meanwhile.
     """
 
+    grammar = True
+    """It can hold what it writes to a grammar."""
+
     def __init__(
         self,
         path: str | Path,
@@ -138,7 +141,7 @@ def open_in_flight(name: str) -> EngineModel:
     if not path.is_file():
         raise UserError(f"{full}: there is no file {path}")
     make = partial(LlamaEngine, path, name=full)
-    return EngineModel(make, name=full, key=("llama", path), window=make().window)
+    return EngineModel(make, name=full, key=("llama", path), capabilities=EngineModel(make()).capabilities)
 
 
 def _retrieve(loading: asyncio.Future[None]) -> None:
