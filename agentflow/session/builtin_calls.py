@@ -44,7 +44,7 @@ class Wait:
         self.wanted = [other for other in wanted if other is not call]
         self.every = every
         self.deadline = deadline
-        self.empty = not sources and not any(not other.own for other in board.owed)
+        self.empty = not sources and not self._others(board)
 
     @classmethod
     def of_call(
@@ -66,10 +66,14 @@ class Wait:
             return True
         if self.wanted:
             return all(call.done for call in self.wanted)
-        others = [call for call in board.owed if not call.own]
+        others = self._others(board)
         if self.every:
             return bool(others) and all(call.done for call in others)
         return any(call.news for call in others)
+
+    def _others(self, board: Board) -> list[Call]:
+        """Return what is owed; of the session's own calls only in markup, where a trap is no call."""
+        return [call for call in board.owed if self.call is None or not call.own]
 
     def text(self, board: Board) -> str:
         """Return what the model is told of the wait."""
