@@ -346,7 +346,7 @@ async def test_a_cancelled_call_reports_once_and_progress_is_told():
     second = '[CALL] x [HEAD] cancel {"call": "c1"} [END][TRAP] [END]'
     endpoint = FakeEndpoint([first, second, "Bye."])
     async with Runtime() as runtime:
-        await runtime.run(Agent(CmlText(endpoint, request_cost=1e-9), tools=[bake]), "Go.")
+        await runtime.run(Agent(CmlText(endpoint, request_cost=0.1), tools=[bake]), "Go.")
     prompt = endpoint.requests[-1].prompt
     assert prompt.count("[INTR] c1 [HEAD] cancelled [END]") == 1
     assert '"progress": [{"loaf": 1}]' in prompt
