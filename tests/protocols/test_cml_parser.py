@@ -8,7 +8,7 @@ import time
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agentflow_protocols.cml import (
@@ -137,6 +137,7 @@ def test_mutated_text_never_raises_and_violations_are_placed(data, markup, chang
             assert text.startswith(starts, event.at)
 
 
+@settings(max_examples=60)
 @given(st.data(), markups)
 def test_what_is_written_is_read(data, markup):
     """AL-2.3, AL-2.4, AL-4.5, AL-4.7: a call comes back as it was, whatever its strings hold."""
@@ -210,16 +211,35 @@ def test_what_is_kept_is_bounded(text):
     assert kept < 10_000
 
 
-def test_time_is_linear():
-    """AL-5.6, AL-4.4: ten times the text takes about ten times as long, for the worst texts too."""
-    for make in ("[", "[CALL", "[[CALL] ", "<", "[CALL] c [HEAD] f {} [END]", '[CALL] f {"a": "[C'):
-        small, large = (_seconds(make * (n // len(make))) for n in (10_000, 100_000))
-        assert large < 40 * small + 0.05, make
+@pytest.mark.parametrize(
+    "text",
+    ["[", "[CALL", "[[CALL] ", "<", "[CALL] c [HEAD] f {} [END]", '[CALL] f {"a": "[C', "[TRAP] c1 "],
+)
+def test_time_is_linear(text):
+    """AL-5.6: ten times the text takes about ten times as long, for the worst texts too."""
+    small, large = (_seconds(text * (n // len(text))) for n in (10_000, 100_000))
+    assert large < 40 * small + 0.05
 
 
-def _seconds(text: str) -> float:
+@pytest.mark.parametrize(
+    "value",
+    ['"" ', '"\\\\"', '"""\\\n"""', "9", "9_", "[],", "1,", "'x' ", "\\\\", "\\\n", "a=1,", " ", "\n"],
+)
+@pytest.mark.parametrize("around", ["{}", '"{}"', '"""{}"""', "[{}]", "({}"])
+def test_bodies_are_read_in_linear_time(value, around):
+    """AL-5.6: whatever stands in a Python body."""
+    small, large = (
+        _seconds(
+            f"[CALL] c [HEAD] f(a={around.format(value * (n // len(value)))}) [END]", Markup(body="python")
+        )
+        for n in (4_000, 40_000)
+    )
+    assert large < 40 * small + 0.05
+
+
+def _seconds(text: str, markup: Markup | None = None) -> float:
     began = time.process_time()
-    parser = Parser()
+    parser = Parser(markup or Markup())
     parser.feed(text)
     for at in range(0, len(text), 7):
         parser.feed(text[at : at + 7])

@@ -189,14 +189,13 @@ class _Reader:
     def string(self, quote: re.Match[str]) -> str:
         mark = quote[2]
         start = at = quote.end()
-        while True:
-            end = self.text.find(mark, at)
-            if end < 0:
-                raise self.fault("a string that does not end begins")
-            slash = self.text.find("\\", at, end)
-            if slash < 0:
-                break
+        end = self.text.find(mark, at)
+        while end >= 0 and (slash := self.text.find("\\", at, end)) >= 0:
             at = slash + 2
+            if at > end:
+                end = self.text.find(mark, at)
+        if end < 0:
+            raise self.fault("a string that does not end begins")
         inner = self.text[start:end]
         if len(mark) == 1 and ("\n" in inner or "\r" in inner) and re.search(r"(?<!\\)[\r\n]", inner):
             raise self.fault("a string that does not end on its line begins")
