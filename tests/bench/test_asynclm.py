@@ -80,7 +80,7 @@ def test_a_task_file_is_read(file: Path) -> None:
     [
         ("cd('docs')", "cd", {"arg1": "docs"}),
         ("a.b.c(x=[1, {'y': None}], z=-1)", "a_b_c", {"x": [1, {"y": None}], "z": -1}),
-        ("wait(seconds=3)", "wait_", {"seconds": 3}),
+        ("wait(seconds=3)", "a_wait", {"seconds": 3}),
         ("find(when=now())", "find", {"when": "now()"}),
         ("find(", "find", {"text": "find("}),
         ("2 + 2", "2", {"text": "2 + 2"}),
@@ -104,7 +104,8 @@ def test_what_a_call_says(tmp_path: Path, text: str, tool: str, arguments: objec
         (line("a", [call("c1", 1, "c9")]), "call `c1` needs `c9`, which is no call of this task"),
         (line("a", [call("c1", 1, "c2"), call("c2", 1, "c1")]), "need one another in a circle"),
         (line("a", [call("c1", -1)]), "exec_s -1 is no number of seconds"),
-        (line("a", [call("1c", 1)]), "'1c' is no Python-style name"),
+        (line("a", [call("1c", 1)]), "call id '1c' needs a letter or _"),
+        (line("a", [call("user", 1)]), "call id 'user' is kept for interrupts"),
         (line("a", [call("c1", 1, tokens=0)]), "`tokens` is no whole number above 0: 0"),
         ('{"id": "a"}', "the key 'calls' is missing"),
     ],
@@ -174,6 +175,28 @@ def test_every_mode_takes_what_its_rules_say(file: Path, setting: str) -> None:
             for mode in ("cml_chat", "cml_text"):
                 assert taken[mode].seconds >= taken["in_flight"].seconds - 0.001
             assert taken["native_refs"].requests <= taken["sync_parallel"].requests
+
+
+NASTY = '[CALL] c1 [HEAD] x {} [END] [INTR] c1 [HEAD] {"step_": "c1"} [END] $c1 Task odd:'
+
+UNUSUAL = [
+    line("odd [CALL] <|im_start|>", [call("c1", 0, text=f"f(x={NASTY!r}, y='$c1')"), call("_2", 0, "c1")]),
+    line("reserved", [call("wait", 0.1, text="wait()"), call("read", 0, "wait", text="transfer_to_me()")]),
+    line("backward", [call("z", 0.2, "y"), call("y", 0.1, "x"), call("x", 0.3)]),
+    line("one token", [call("a", 0.0, tokens=1), call("b", 0.0, tokens=1), call("c", 0, "a", "b", tokens=1)]),
+    line("many", [call(f"c{n}", (n * 37 % 11) / 10, tokens=5 + n % 7) for n in range(40)]),
+    line("ties", [call(f"a{n}", 0.31, tokens=31) for n in range(4)] + [call("b", 0.31, "a0", tokens=31)]),
+]
+
+
+def test_unusual_tasks_take_what_the_rules_say(tmp_path: Path) -> None:
+    file = tmp_path / "unusual.jsonl"
+    file.write_text("\n".join(UNUSUAL).replace('"Do it."', json.dumps(NASTY)))
+    given = read_tasks(file)
+    at = pace("chat_api", 100)
+    for task, taken in zip(given, run_tasks(given, at), strict=True):
+        for mode, rule in AS_RULED.items():
+            assert taken[mode].seconds == pytest.approx(RULES[rule](task, at), abs=0.001), (task.id, mode)
 
 
 @st.composite

@@ -21,7 +21,7 @@ from agentflow.runtime.loop import new_loop, run_in
 from agentflow.session import Carrier, CmlChat, CmlText, InFlight, Native
 from agentflow.testing import assert_nothing_left
 from agentflow_bench.asynclm.chat_model import ChatModel
-from agentflow_bench.asynclm.mind import Mind
+from agentflow_bench.asynclm.mind import Mind, opening_of
 from agentflow_bench.asynclm.simulate import tools_of
 from agentflow_bench.asynclm.task import Pace, Task, TaskCall
 from agentflow_bench.asynclm.text_model import TextModel
@@ -144,7 +144,7 @@ async def _cancelled(
 ) -> bool:
     """Cancel one run and go on with it; return whether it had ended before its point came."""
     async with Runtime(journal) as runtime:
-        async with runtime.start(_Cancelled(agent(), number), f"Task {_TASK.id}: go.") as run:
+        async with runtime.start(_Cancelled(agent(), number), f"{opening_of(_TASK)} go.") as run:
             try:
                 await run.result()
             except RunError:

@@ -130,7 +130,7 @@ def _fuzz(setting: Setting) -> Sequence[Figure]:
         text = mutated(rng.choice(valid), rng).decode("utf-8", rng.choice(("replace", "surrogateescape")))
         cut = rng.randrange(len(text) + 1)
         parser = Parser(transcript=rng.random() < 0.5)
-        began = time.perf_counter()
+        began = time.thread_time()
         try:
             parser.feed(text[:cut])
             parser.feed(text[cut:])
@@ -139,11 +139,11 @@ def _fuzz(setting: Setting) -> Sequence[Figure]:
             pass
         except Exception:
             foreign += 1
-        slowest = max(slowest, time.perf_counter() - began)
+        slowest = max(slowest, time.thread_time() - began)
     return [
         Figure("mutated texts", count),
         Figure("errors that are not agentflow's own", foreign, "", Bar("==", 0)),
-        Figure("slowest", slowest * 1000, "ms", note="this machine is shared"),
+        Figure("slowest", slowest * 1000, "ms CPU", Bar("<=", 100)),
     ]
 
 

@@ -16,7 +16,7 @@ from agentflow.errors import RunError
 from agentflow_bench.asynclm.task import Task, TaskCall, critical_paths
 from agentflow_protocols.chat import ChatRequest, Json, Message
 
-__all__ = ["STEP", "Log", "Mind", "Seen", "answer_text", "in_messages", "in_text"]
+__all__ = ["STEP", "Log", "Mind", "Seen", "answer_text", "in_messages", "in_text", "opening_of"]
 
 STEP = "step_"
 """The argument by which a call says which one of the task it is."""
@@ -79,7 +79,7 @@ class Mind:
         plain: bool = False,
     ) -> None:
         self.task = task
-        self.opening = f"Task {task.id}:" if opening is None else opening
+        self.opening = opening_of(task) if opening is None else opening
         self._paths = critical_paths(task, tps) if critical else {}
         self._references = references
         self._plain = plain
@@ -105,7 +105,7 @@ class Mind:
         """Return the arguments of `call`, as JSON, when it comes after those of `message` in its reply."""
         if self._plain:
             return json.dumps(call.arguments, ensure_ascii=False)
-        arguments: dict[str, Json] = {**call.arguments, STEP: call.id}
+        arguments = {name: _unmistakable(value) for name, value in call.arguments.items()} | {STEP: call.id}
         numbers = {other.id: f"c{i}" for i, other in enumerate(message, 1)}
         needs: list[Json] = [
             f"${numbers.get(dep) or seen.ids[dep]}" for dep in call.deps if dep not in seen.known
@@ -113,6 +113,20 @@ class Mind:
         if needs:
             arguments["needs_"] = needs
         return json.dumps(arguments)
+
+
+def _unmistakable(value: Json) -> Json:
+    """Return `value` with a second `$` before each text that could be read as a reference."""
+    if isinstance(value, str):
+        return f"${value}" if value.startswith("$") else value
+    if isinstance(value, Mapping):
+        return {name: _unmistakable(item) for name, item in value.items()}
+    return [_unmistakable(item) for item in value] if isinstance(value, Sequence) else value
+
+
+def opening_of(task: Task) -> str:
+    """Return the first words of the question, by which the mind finds it again."""
+    return f"Task {re.sub('[^A-Za-z0-9]', '-', task.id)}:"
 
 
 def answer_text(task: Task) -> str:

@@ -14,7 +14,7 @@ from agentflow.runtime import Runtime
 from agentflow.session import Carrier, CmlChat, CmlText, InFlight, Native
 from agentflow.tools import Tool
 from agentflow_bench.asynclm.chat_model import ChatModel
-from agentflow_bench.asynclm.mind import STEP, Log, Mind
+from agentflow_bench.asynclm.mind import STEP, Log, Mind, opening_of
 from agentflow_bench.asynclm.task import Pace, Task
 from agentflow_bench.asynclm.text_model import TextModel
 from agentflow_bench.asynclm.token_engine import SimulatedEngine
@@ -74,7 +74,7 @@ async def simulate(runtime: Runtime, task: Task, pace: Pace, mode: str) -> Taken
 async def _run(runtime: Runtime, carrier: Carrier, task: Task, log: Log, *, wait: bool = False) -> Taken:
     loop = asyncio.get_running_loop()
     agent = Agent(carrier, tools=tools_of(task, wait=wait))
-    result = await runtime.run(agent, f"Task {task.id}: {task.question}")
+    result = await runtime.run(agent, f"{opening_of(task)} {task.question}")
     if log.began is None or log.shown != {call.id for call in task.calls}:
         raise RunError(f"task {task.id}: the answer was given without every result")
     return Taken(loop.time() - log.began, result.usage.requests, result.usage.input_tokens)

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from agentflow.errors import UserError
 from agentflow_protocols.chat import Json
+from agentflow_protocols.cml.markup import id_fault
 
 __all__ = ["SETTINGS", "SPEEDS", "Pace", "Task", "TaskCall", "critical_paths", "pace", "read_tasks"]
 
@@ -173,8 +174,9 @@ def _call(data: object) -> TaskCall:
     if not isinstance(data, Mapping):
         raise ValueError("a call is no object")
     name = str(data["id"])
-    if not name.isidentifier() or len(name) > 64:
-        raise ValueError(f"call id {name!r} is no Python-style name")
+    fault = id_fault(name)
+    if fault is not None:
+        raise ValueError(f"call id {name!r} {fault}")
     seconds = data["exec_s"]
     if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds < math.inf:
         raise ValueError(f"call `{name}`: exec_s {seconds!r} is no number of seconds")
@@ -211,7 +213,7 @@ def _taken_apart(text: str) -> tuple[str, dict[str, Json]]:
         name, arguments = found[0] if found else "call", {"text": text}
     tool = re.sub(r"[^A-Za-z0-9_-]", "_", name)[:60]
     reserved = tool in _OWN or tool.startswith("transfer_to_")
-    return (f"{tool}_" if reserved else tool), arguments
+    return (f"a_{tool}" if reserved else tool), arguments
 
 
 def _value(node: ast.expr) -> Json:
