@@ -23,8 +23,9 @@ test: .venv/.dev-stamp  ## run every check: tests, types, lint, layers, docs
 	@$(MAKE) --no-print-directory .venv/.local-stamp || echo "no local model here: its tests are skipped"
 	$(BIN)/python -m pytest
 
-bench: .venv/.dev-stamp  ## measure the foundation suite and write benchmarks/results/foundation.md
+bench: .venv/.dev-stamp  ## measure every suite and write the reports in benchmarks/results
 	$(BIN)/agentflow bench foundation
+	$(BIN)/agentflow bench asynclm
 
 docs: .venv/.docs-stamp  ## build the documentation site into site/
 	$(BIN)/mkdocs build --strict

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Mapping
 
 from agentflow_bench.asynclm.task import Pace, Task, TaskCall, critical_paths
 
-__all__ = ["RULES", "in_flight"]
+__all__ = ["RULES", "in_flight", "native", "native_refs", "sync_parallel", "sync_sequential"]
 
 _TINY = 1e-9  # seconds that sums of floats may be off
 
