@@ -13,6 +13,7 @@ from agentflow.runtime.ending import end_all
 
 if TYPE_CHECKING:
     from prompt_toolkit import PromptSession
+    from prompt_toolkit.formatted_text import StyleAndTextTuples
 
 __all__ = ["Screen"]
 
@@ -97,12 +98,12 @@ class Screen:
         except (EOFError, KeyboardInterrupt):
             self._lines.put_nowait(None)
 
-    def _message(self) -> list[tuple[str, str]]:
+    def _message(self) -> StyleAndTextTuples:
         """Return what stands before the cursor: the open line, what is under way, the prompt.
 
         (A toolbar is not shown by terminals that do not tell where their cursor is.)
         """
-        shown = [("", _printable(self._partial) + "\n")] if self._partial else []
+        shown: StyleAndTextTuples = [("", _printable(self._partial) + "\n")] if self._partial else []
         shown += [("ansibrightblack", _printable(line) + "\n") for line in self._running()]
         return [*shown, ("", "> ")]
 

@@ -95,6 +95,7 @@ class Agent(Generic[Deps, Out]):
         self.on_finish: OnFinish = on_finish
         self.on_overflow: OnOverflow = on_overflow
         self.output_retries = output_retries
+        self._specs: dict[tuple[str, str], ToolSpec] = {}
 
     def __repr__(self) -> str:
         return f"Agent({self.name!r}, {self.carrier.name!r})"
@@ -177,6 +178,7 @@ class Agent(Generic[Deps, Out]):
             self.grace,
             self.trap,
             self.references,
+            self._specs,
         )
 
     def _accept(self, reply: Reply) -> Out:

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, TypeVar, cast
 
 from agentflow.errors import ToolError, ToolRetry
@@ -40,6 +41,9 @@ _UNKNOWN = (
 )
 
 
+_NO_NEEDS: Mapping[Reference, Call] = MappingProxyType({})
+
+
 @dataclass(slots=True, eq=False)
 class Call:
     """A call under way or done. `text` is what the model is told of its outcome."""
@@ -56,12 +60,14 @@ class Call:
     task: asyncio.Task[None] | None = None
     outcome: Outcome | None = None
     text: str = ""
-    progress: list[Json] = field(default_factory=list)
+    progress: Sequence[Json] = ()
     unwanted: bool = False  # the model cancelled it
     own: bool = False  # the session answers it itself
     told: Literal["no", "running", "done"] = "no"
-    needs: Mapping[Reference, Call] = field(default_factory=dict)  # whose results its arguments name
-    used_by: list[Call] = field(default_factory=list)
+    needs: Mapping[Reference, Call] = field(
+        default_factory=lambda: _NO_NEEDS
+    )  # whose results its arguments name
+    used_by: tuple[Call, ...] = ()
     settled: bool = False  # known to feed nothing that runs
     depth: int = 0  # calls in the longest chain before it
     artifact: str = ""  # where its result is kept, when it is too long for a message
@@ -98,7 +104,7 @@ class Call:
         self.needs = needs
         self.depth = 1 + max(call.depth for call in needs.values())
         for needed in dict.fromkeys(needs.values()):
-            needed.used_by.append(self)
+            needed.used_by += (self,)
             again = [needed]
             while again:
                 call = again.pop()

@@ -7,6 +7,7 @@ fact of the journal, since what is learned meanwhile must not change a resumed r
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeVar, cast
 
 from agentflow.runtime.ledger import decode, encode
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 __all__ = ["about", "frozen_estimates"]
 
 Deps = TypeVar("Deps")
+
+_NONE: Mapping[str, float] = MappingProxyType({})
 
 
 def frozen_estimates(
@@ -31,6 +34,8 @@ def frozen_estimates(
         if known is not None:
             return cast("dict[str, float]", decode(known.output))
     learned = context.runtime.estimates
+    if not ledger.durable and not learned and not any(tool.options.estimate for tool in tools.values()):
+        return _NONE
     told: dict[str, float] = {}
     for name, tool in tools.items():
         given = tool.options.estimate

@@ -25,7 +25,8 @@ TrapMode = Literal["any", "all"]
 class Persona:
     """An agent's part of a conversation. `trap` says what a wait without names waits for:
     `any` result, or `all` of those that run. With `references` a call's arguments may name
-    the results of earlier calls. `estimates` are the seconds that the model is told of."""
+    the results of earlier calls. `estimates` are the seconds that the model is told of.
+    `made` keeps what tools look like to the model, for all conversations of one agent."""
 
     name: str
     carrier: Carrier
@@ -40,8 +41,8 @@ class Persona:
     grace: float | None = None
     trap: TrapMode = "any"
     references: bool = True
+    made: dict[tuple[str, str], ToolSpec] = field(default_factory=dict)
     estimates: Mapping[str, float] | None = None
-    _specs: list[ToolSpec] | None = None
 
     def __post_init__(self) -> None:
         for name in self.tools:
@@ -53,15 +54,9 @@ class Persona:
         """Whether any of its tools may run while the model goes on."""
         return any(tool.options.reply != "wait" for tool in self.tools.values())
 
-    def told(self, estimates: Mapping[str, float]) -> None:
-        """Tell the model these durations."""
-        self.estimates, self._specs = estimates, None
-
     def specs(self, artifacts: bool) -> list[ToolSpec]:
         """Return what the model may call."""
-        if self._specs is None:
-            self._specs = [self._spec(tool) for tool in self.tools.values()]
-        specs = list(self._specs)
+        specs = [self._spec(tool) for tool in self.tools.values()]
         if self.beside:
             own = ("cancel", "progress") if self.carrier.markup else ("wait", "cancel", "progress")
             specs += [BUILTINS[name] for name in own]
@@ -70,14 +65,16 @@ class Persona:
         return specs + list(self.handoffs.values())
 
     def _spec(self, tool: Tool[..., object]) -> ToolSpec:
-        spec = tool.spec
         seconds = (self.estimates or {}).get(tool.name)
-        if seconds is not None:
-            spec = replace(
-                spec, description=f"{spec.description.rstrip()} Takes about {about(seconds)}.".lstrip()
-            )
-        if self._refers and tool.options.reply != "wait":
-            spec = replace(spec, parameters=accepting(spec.parameters))
+        takes = f"Takes about {about(seconds)}." if seconds is not None else ""
+        spec = self.made.get((tool.name, takes))
+        if spec is None:
+            spec = tool.spec
+            if takes:
+                spec = replace(spec, description=f"{spec.description.rstrip()} {takes}".lstrip())
+            if self._refers and tool.options.reply != "wait":
+                spec = replace(spec, parameters=accepting(spec.parameters))
+            self.made[tool.name, takes] = spec
         return spec
 
     @property

@@ -71,8 +71,8 @@ class Session:
         self._notes: list[str] = []  # what was wrong with the reply, for the next boundary
         self._goes_on = False  # whether the last reply in markup was cut for something not urgent
         self._said = ""  # the answer so far, when it goes on after a cut
-        self._used: set[str] = _used_ids(messages, persona.carrier.markup)
-        self._told: set[str] = set()
+        self._used = _used_ids(messages, persona.carrier.markup)
+        self._told: tuple[str, ...] = ()  # agents that know how long their tools take
 
     async def aclose(self) -> None:
         """Cancel the calls that still run and wait for them."""
@@ -105,8 +105,8 @@ class Session:
         """Let the model know how long its tools take: the same all through a run."""
         persona = self.persona
         if persona.name not in self._told and persona.beside:
-            self._told.add(persona.name)
-            persona.told(frozen_estimates(self._context, persona.name, persona.tools))
+            self._told += (persona.name,)
+            persona.estimates = frozen_estimates(self._context, persona.name, persona.tools)
 
     def _handed_over(self) -> bool:
         return self.handed_to is not None
@@ -430,14 +430,14 @@ def _last_number(messages: Sequence[Message]) -> int:
     return max(numbers, default=0)
 
 
-def _used_ids(messages: Sequence[Message], markup: cml.Markup | None) -> set[str]:
+def _used_ids(messages: Sequence[Message], markup: cml.Markup | None) -> frozenset[str]:
     """Return the ids that calls in a conversation in markup have."""
     if markup is None:
-        return set()
+        return frozenset()
     used: set[str] = set()
     for message in messages:
         if message.role == "assistant" and markup.call in message.text:
             parser = cml.Parser(markup)
             events = [*parser.feed(message.text), *parser.end()]
             used |= {event.id for event in events if isinstance(event, cml.CallStarted) and event.id}
-    return used
+    return frozenset(used)
