@@ -25,7 +25,8 @@ class ReplyStream(Protocol):
     """A reply as it comes: an async iterator of `Delta`. It begins when it is first asked.
 
     A stream may also have `head: Head | None`, the response's, for schedulers that learn
-    from it, and `ready: deque[Delta]`, from which deltas are taken without waiting.
+    from it, `ready: deque[Delta]`, from which deltas are taken without waiting, and
+    `spent: Usage`, the tokens so far, for a reply that is left.
     """
 
     def __aiter__(self) -> ReplyStream:

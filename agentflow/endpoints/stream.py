@@ -148,12 +148,13 @@ class EndpointStream:
 
     @property
     def partial(self) -> Reply:
-        """What has come: text, reasoning, complete calls. Its usage is an estimate."""
+        """What has come: text, reasoning, complete calls. Its usage is an estimate where the model tells none."""
         text = "".join(d.text for d in self._deltas if type(d) is TextPiece)
         reasoning = "".join(d.text for d in self._deltas if type(d) is ReasoningPiece)
         calls = [d.call for d in self._deltas if type(d) is CallReady]
         message = Message("assistant", text, calls=calls, reasoning=reasoning or None)
-        return self._counted(Reply(message, Usage(), "cut", self.model))
+        spent: Usage | None = getattr(self._stream, "spent", None)
+        return self._counted(Reply(message, replace(spent) if spent else Usage(), "cut", self.model))
 
     @property
     def cost(self) -> float | None:

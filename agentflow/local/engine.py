@@ -225,6 +225,11 @@ class EngineStream:
         message = Message("assistant", "".join(self._told))
         return Reply(message, self._usage, self._finish or "cut", self._name)
 
+    @property
+    def spent(self) -> Usage:
+        """The tokens so far."""
+        return self._usage
+
     async def aclose(self) -> None:
         """Leave the reply. What was written stays in the cache; a call of the engine is waited for."""
         self._closing = True
