@@ -148,7 +148,7 @@ class EndpointStream:
 
     @property
     def partial(self) -> Reply:
-        """What has come: text, reasoning, complete calls. Its usage is an estimate where the model tells none."""
+        """What has come: text, reasoning, complete calls. Its usage may be an estimate."""
         text = "".join(d.text for d in self._deltas if type(d) is TextPiece)
         reasoning = "".join(d.text for d in self._deltas if type(d) is ReasoningPiece)
         calls = [d.call for d in self._deltas if type(d) is CallReady]
