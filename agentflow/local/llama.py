@@ -6,6 +6,7 @@ import asyncio
 import importlib.util
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -24,6 +25,15 @@ T = TypeVar("T")
 # stay below 32: with more, the library multiplies some quantised weights in another way, whose
 # results are wrong on processors without AVX-VNNI. More would not be faster.
 _BATCH = 16
+
+
+@dataclass(slots=True)
+class _Part:
+    """Tokens that wait to be evaluated."""
+
+    sequence: int
+    tokens: Sequence[int]
+    done: asyncio.Future[None]
 
 
 class LlamaEngine:
@@ -60,6 +70,8 @@ class LlamaEngine:
         self._threads = threads or compute_threads()
         self._worker: ThreadPoolExecutor | None = None
         self._loading: asyncio.Future[None] | None = None
+        self._waiting: list[_Part] = []
+        self._evaluating = False
         # Made, used and freed in the worker's thread; only what does not change is read here.
         self._native: NativeModel | None = None
 
@@ -85,7 +97,11 @@ class LlamaEngine:
 
     async def evaluate(self, sequence: int, tokens: Sequence[int]) -> None:
         """Add `tokens` to `sequence`. Raises `EndpointError` when llama.cpp fails."""
-        await self._in_thread(self._loaded.evaluate, sequence, tokens)
+        part = _Part(sequence, tokens, asyncio.get_running_loop().create_future())
+        self._waiting.append(part)
+        if not self._evaluating:
+            self._evaluate_next()
+        await part.done
         self.evaluated += len(tokens)
 
     async def hold_to(self, sequence: int, grammar: str | None) -> None:
@@ -103,6 +119,8 @@ class LlamaEngine:
     async def aclose(self) -> None:
         """Free the model, and end the thread. What it computes is waited for."""
         worker, self._worker, self._loading = self._worker, None, None
+        for part in self._waiting:
+            part.done.cancel()
         if worker is not None:
             try:
                 await asyncio.get_running_loop().run_in_executor(worker, self._unload)
@@ -120,6 +138,34 @@ class LlamaEngine:
         if self._worker is None:
             raise LocalProtocolError(f"{self.name}: it is not loaded, or was closed")
         return asyncio.get_running_loop().run_in_executor(self._worker, work, *args)
+
+    def _evaluate_next(self) -> None:
+        """Evaluate together what has come meanwhile: several sequences take little longer than one."""
+        parts: list[_Part] = []
+        left: list[_Part] = []
+        room = self.batch
+        for part in self._waiting:
+            if part.done.done():
+                continue
+            fits = len(part.tokens) <= room
+            room -= len(part.tokens) if fits else 0
+            (parts if fits else left).append(part)
+        self._waiting = left
+        if parts:
+            self._evaluating = True
+            work = [(part.sequence, part.tokens) for part in parts]
+            self._in_thread(self._loaded.evaluate, work).add_done_callback(
+                partial(self._was_evaluated, parts)
+            )
+
+    def _was_evaluated(self, parts: Sequence[_Part], work: asyncio.Future[None]) -> None:
+        self._evaluating = False
+        error = asyncio.CancelledError() if work.cancelled() else work.exception()
+        for part in parts:
+            if not part.done.done():
+                part.done.set_result(None) if error is None else part.done.set_exception(error)
+        if self._native is not None and self._worker is not None:
+            self._evaluate_next()
 
     def _load(self) -> None:
         self._native = NativeModel(self.path, self.window, self.sequences, self.batch, self._threads)

@@ -100,17 +100,18 @@ class NativeModel:
             known = self._pieces[token] = buffer.raw[: max(size, 0)]
         return known
 
-    def evaluate(self, sequence: int, tokens: Sequence[int]) -> None:
-        """Add `tokens` to `sequence`, and keep what may follow them."""
-        batch, count = self._batch, self._counts[sequence]
-        batch.n_tokens = len(tokens)
-        for i, token in enumerate(tokens):
-            batch.token[i] = token
-            batch.pos[i] = count + i
-            batch.n_seq_id[i] = 1
-            batch.seq_id[i][0] = sequence
-            batch.logits[i] = i == len(tokens) - 1
-        self._logits[sequence] = None
+    def evaluate(self, parts: Sequence[tuple[int, Sequence[int]]]) -> None:
+        """Add tokens to sequences, of each `(sequence, tokens)` once, and keep what may follow them."""
+        batch, at = self._batch, 0
+        for sequence, tokens in parts:
+            self._logits[sequence] = None
+            for position, token in enumerate(tokens, self._counts[sequence]):
+                batch.token[at], batch.pos[at] = token, position
+                batch.n_seq_id[at], batch.seq_id[at][0] = 1, sequence
+                batch.logits[at] = 0
+                at += 1
+            batch.logits[at - 1] = 1
+        batch.n_tokens = at
         decode = self._binding.llama_decode
         if (code := decode(self._context, batch)) == 1:
             # The cache has room, but not in one piece.
@@ -118,10 +119,13 @@ class NativeModel:
             self._functions["llama_kv_cache_update"](self._context)
             code = decode(self._context, batch)
         if code:
-            raise EndpointError(f"llama.cpp could not evaluate {len(tokens)} tokens (code {code})")
-        self._counts[sequence] = count + len(tokens)
-        found = self._binding.llama_get_logits_ith(self._context, len(tokens) - 1)
-        self._logits[sequence] = array("f", ctypes.string_at(found, 4 * self._size))
+            raise EndpointError(f"llama.cpp could not evaluate {at} tokens (code {code})")
+        at = 0
+        for sequence, tokens in parts:
+            at += len(tokens)
+            self._counts[sequence] += len(tokens)
+            found = self._binding.llama_get_logits_ith(self._context, at - 1)
+            self._logits[sequence] = array("f", ctypes.string_at(found, 4 * self._size))
 
     def forget(self, sequence: int, keep: int) -> None:
         """Cut `sequence` to its first `keep` tokens."""
