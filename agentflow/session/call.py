@@ -59,6 +59,7 @@ class Call:
     started: float | None = None
     task: asyncio.Task[None] | None = None
     outcome: Outcome | None = None
+    ended: int = 0  # its place among the calls of its session that have ended
     text: str = ""
     progress: Sequence[Json] = ()
     unwanted: bool = False  # the model cancelled it
@@ -142,6 +143,7 @@ class Board:
         self.on_end: Callable[[Call], object] | None = None  # set while a reply is being written
         self._context = context
         self._number = first_number
+        self._ended = 0
         self._slots: dict[str, Slots] = {}
 
     def new_id(self) -> str:
@@ -213,6 +215,8 @@ class Board:
     def settle(self, call: Call, outcome: Outcome, text: str) -> None:
         """Give a call its outcome."""
         call.outcome, call.text = outcome, text
+        self._ended += 1
+        call.ended = self._ended
         self.changed.set()
         if self.on_end is not None:
             self.on_end(call)

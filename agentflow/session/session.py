@@ -333,7 +333,8 @@ class Session:
         for wait in waits:
             if wait.call is not None:
                 board.tell_wait(wait.call, wait.text(board))
-        return Delivery([call for call in board.owed if call.done], inbox.take(), self._notes)
+        results = sorted((call for call in board.owed if call.done), key=lambda call: call.ended)
+        return Delivery(results, inbox.take(), self._notes)
 
     @property
     def _cost(self) -> float:

@@ -13,7 +13,7 @@ from agentflow_bench.command import load_suite
 from agentflow_bench.measure import Suite
 
 
-@pytest.mark.parametrize("name", ["markup_splits", "markup_values", "cancel_points", "traces"])
+@pytest.mark.parametrize("name", ["markup_splits", "markup_values", "cancel_points", "crowd", "traces"])
 def test_a_measure_keeps_its_bars(name: str) -> None:
     suite = load_suite("asynclm")
     (measure,) = [measure for measure in suite.measures if measure.name == name]

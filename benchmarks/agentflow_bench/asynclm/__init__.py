@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from agentflow_bench.asynclm.bars import latency_measures
 from agentflow_bench.asynclm.cancels import CANCEL_POINTS
+from agentflow_bench.asynclm.crowd import CROWD
 from agentflow_bench.asynclm.latency import Latencies
 from agentflow_bench.asynclm.markup import MARKUP_FUZZ, MARKUP_SPEED, MARKUP_SPLITS, MARKUP_VALUES
 from agentflow_bench.asynclm.training import TRACES
@@ -24,6 +25,7 @@ def suite(latencies: Latencies | None = None) -> Suite:
             WALL,
             TOOL_START,
             CALL_COST,
+            CROWD,
             MARKUP_SPEED,
             MARKUP_SPLITS,
             MARKUP_FUZZ,

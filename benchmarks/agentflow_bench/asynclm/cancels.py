@@ -8,24 +8,17 @@ import itertools
 import sys
 import tempfile
 import warnings
-from collections.abc import Callable, Coroutine, Generator, Iterator, Mapping, Sequence
+from collections.abc import Coroutine, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from agentflow.agent import Agent
-from agentflow.endpoints import Endpoint
 from agentflow.errors import RunError
-from agentflow.local.engine import EngineModel
 from agentflow.runtime import Context, Runtime
 from agentflow.runtime.loop import new_loop, run_in
-from agentflow.session import Carrier, CmlChat, CmlText, InFlight, Native
 from agentflow.testing import assert_nothing_left
-from agentflow_bench.asynclm.chat_model import ChatModel
-from agentflow_bench.asynclm.mind import Mind, opening_of
-from agentflow_bench.asynclm.simulate import tools_of
+from agentflow_bench.asynclm.simulate import MODES
 from agentflow_bench.asynclm.task import Pace, Task, TaskCall
-from agentflow_bench.asynclm.text_model import TextModel
-from agentflow_bench.asynclm.token_engine import SimulatedEngine
 from agentflow_bench.measure import Bar, Figure, Measure, Setting
 
 __all__ = ["CANCEL_POINTS"]
@@ -44,28 +37,7 @@ _TASK = Task(
 )
 
 
-def _native(references: bool) -> Carrier:
-    mind = Mind(_TASK, _PACE.tps, references=references)
-    return Native(Endpoint(ChatModel(mind, _PACE, waits=references)), request_cost=_PACE.turn_s)
-
-
-def _text() -> Endpoint:
-    return Endpoint(TextModel(Mind(_TASK, _PACE.tps), _PACE))
-
-
-def _in_flight() -> Carrier:
-    return InFlight(
-        Endpoint(EngineModel(lambda: SimulatedEngine(Mind(_TASK, _PACE.tps), _PACE), name="simulated"))
-    )
-
-
-_CARRIERS: Mapping[str, Callable[[], Carrier]] = {
-    "native": lambda: _native(False),
-    "native_refs": lambda: _native(True),
-    "cml_chat": lambda: CmlChat(_text(), request_cost=_PACE.turn_s),
-    "cml_text": lambda: CmlText(_text(), request_cost=_PACE.turn_s),
-    "in_flight": _in_flight,
-}
+_MODES = ("native", "native_refs", "cml_chat", "cml_text", "in_flight")
 
 
 class _CancelAt:
@@ -110,11 +82,11 @@ def _cancel_points(setting: Setting) -> Sequence[Figure]:
     figures: list[Figure] = []
     stride = 7 if setting.quick else 1
     faults: list[str] = []
-    for name, carrier in _CARRIERS.items():
+    for mode in _MODES:
         with tempfile.TemporaryDirectory() as folder, _complaints(faults):
-            points = run_in(lambda: new_loop("virtual"), _everywhere(carrier, Path(folder), stride, faults))
+            points = run_in(lambda: new_loop("virtual"), _everywhere(mode, Path(folder), stride, faults))
             gc.collect()
-        figures.append(Figure(f"await points of a run on {name}", points))
+        figures.append(Figure(f"await points of a run on {mode}", points))
     told = "; ".join(dict.fromkeys(faults))[:300]
     return [
         *figures,
@@ -122,29 +94,24 @@ def _cancel_points(setting: Setting) -> Sequence[Figure]:
     ]
 
 
-async def _everywhere(carrier: Callable[[], Carrier], folder: Path, stride: int, faults: list[str]) -> int:
+async def _everywhere(mode: str, folder: Path, stride: int, faults: list[str]) -> int:
     """Cancel at every await point, go on from the journal, and return how many points there are."""
-
-    def agent() -> Agent[object, str]:
-        return Agent(carrier(), tools=tools_of(_TASK, wait=False))
-
     asyncio.get_running_loop().set_exception_handler(lambda _, about: faults.append(str(about["message"])))
     for number in itertools.count(1, stride):
         try:
             async with assert_nothing_left():
-                if await _cancelled(agent, folder / f"{number}.db", number, faults):
+                if await _cancelled(mode, folder / f"{number}.db", number, faults):
                     return number - 1
         except AssertionError as error:
             faults.append(str(error))
     raise AssertionError
 
 
-async def _cancelled(
-    agent: Callable[[], Agent[object, str]], journal: Path, number: int, faults: list[str]
-) -> bool:
+async def _cancelled(mode: str, journal: Path, number: int, faults: list[str]) -> bool:
     """Cancel one run and go on with it; return whether it had ended before its point came."""
+    made, again = MODES[mode](_TASK, _PACE), MODES[mode](_TASK, _PACE)
     async with Runtime(journal) as runtime:
-        async with runtime.start(_Cancelled(agent(), number), f"{opening_of(_TASK)} go.") as run:
+        async with runtime.start(_Cancelled(made.agent, number), made.question) as run:
             try:
                 await run.result()
             except RunError:
@@ -152,8 +119,8 @@ async def _cancelled(
                     faults.append(f"point {number}: {run.status}")
             else:
                 return True
-        async with runtime.resume(run.id, agent()) as again:
-            answer = (await again.result()).output
+        async with runtime.resume(run.id, again.agent) as resumed:
+            answer = (await resumed.result()).output
             if not str(answer).strip().startswith("Done: a1"):
                 faults.append(f"point {number}: went on to {answer!r}")
     return False

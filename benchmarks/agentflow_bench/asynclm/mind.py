@@ -16,7 +16,17 @@ from agentflow.errors import RunError
 from agentflow_bench.asynclm.task import Task, TaskCall, critical_paths
 from agentflow_protocols.chat import ChatRequest, Json, Message
 
-__all__ = ["STEP", "Log", "Mind", "Seen", "answer_text", "in_messages", "in_text", "opening_of"]
+__all__ = [
+    "STEP",
+    "Log",
+    "Mind",
+    "Seen",
+    "answer_text",
+    "in_messages",
+    "in_text",
+    "is_placeholder",
+    "opening_of",
+]
 
 STEP = "step_"
 """The argument by which a call says which one of the task it is."""
@@ -115,6 +125,11 @@ class Mind:
         return json.dumps(arguments)
 
 
+def is_placeholder(text: str) -> bool:
+    """Return whether a tool message only says that its call runs."""
+    return text.startswith('{"status": "running"')
+
+
 def _unmistakable(value: Json) -> Json:
     """Return `value` with a second `$` before each text that could be read as a reference."""
     if isinstance(value, str):
@@ -179,7 +194,7 @@ def in_text(text: str) -> Seen:
 
 def _take(seen: Seen, steps: Mapping[str, str], source: str, value: str) -> None:
     step = steps.get(source)
-    if step is None or value.startswith('{"status": "running"'):
+    if step is None or is_placeholder(value):
         return
     if not value.startswith("{"):
         raise RunError(f"call {step} came to {value[:200]!r}")

@@ -20,7 +20,7 @@ from agentflow_bench.asynclm.text_model import TextModel
 from agentflow_bench.asynclm.token_engine import SimulatedEngine
 from agentflow_protocols.chat import Json
 
-__all__ = ["MODES", "Taken", "simulate", "tools_of"]
+__all__ = ["MODES", "Simulation", "Taken", "simulate", "tools_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,66 +66,76 @@ def tools_of(task: Task, *, wait: bool) -> list[Tool[..., Awaitable[object]]]:
     ]
 
 
+@dataclass(frozen=True, slots=True)
+class Simulation:
+    """An agent whose model is simulated, what to ask it, and the log of that model."""
+
+    agent: Agent[object, str]
+    question: str
+    log: Log
+
+
 async def simulate(runtime: Runtime, task: Task, pace: Pace, mode: str) -> Taken:
     """Run `task` and return what it took. Raises `RunError` when a call was lost or doubled."""
-    return await MODES[mode](runtime, task, pace)
-
-
-async def _run(runtime: Runtime, carrier: Carrier, task: Task, log: Log, *, wait: bool = False) -> Taken:
     loop = asyncio.get_running_loop()
-    agent = Agent(carrier, tools=tools_of(task, wait=wait))
-    result = await runtime.run(agent, f"{opening_of(task)} {task.question}")
+    made = MODES[mode](task, pace)
+    result = await runtime.run(made.agent, made.question)
+    log = made.log
     if log.began is None or log.shown != {call.id for call in task.calls}:
         raise RunError(f"task {task.id}: the answer was given without every result")
     return Taken(loop.time() - log.began, result.usage.requests, result.usage.input_tokens)
 
 
-async def _sync_sequential(runtime: Runtime, task: Task, pace: Pace) -> Taken:
+def _made(carrier: Carrier, task: Task, log: Log, *, wait: bool = False) -> Simulation:
+    agent = Agent(carrier, tools=tools_of(task, wait=wait))
+    return Simulation(agent, f"{opening_of(task)} {task.question}", log)
+
+
+def _sync_sequential(task: Task, pace: Pace) -> Simulation:
     model = ChatModel(Mind(task, pace.tps, critical=False), pace, one=True)
-    return await _native(runtime, model, task, pace, wait=True)
+    return _over_native(model, task, pace, wait=True)
 
 
-async def _sync_parallel(runtime: Runtime, task: Task, pace: Pace) -> Taken:
+def _sync_parallel(task: Task, pace: Pace) -> Simulation:
     model = ChatModel(Mind(task, pace.tps, critical=False), pace, early=False)
-    return await _native(runtime, model, task, pace, wait=True)
+    return _over_native(model, task, pace, wait=True)
 
 
-async def _native_auto(runtime: Runtime, task: Task, pace: Pace) -> Taken:
-    return await _native(runtime, ChatModel(Mind(task, pace.tps), pace), task, pace)
+def _native(task: Task, pace: Pace) -> Simulation:
+    return _over_native(ChatModel(Mind(task, pace.tps), pace), task, pace)
 
 
-async def _native_refs(runtime: Runtime, task: Task, pace: Pace) -> Taken:
+def _native_refs(task: Task, pace: Pace) -> Simulation:
     model = ChatModel(Mind(task, pace.tps, references=True), pace, waits=True)
-    return await _native(runtime, model, task, pace)
+    return _over_native(model, task, pace)
 
 
-async def _native(runtime: Runtime, model: ChatModel, task: Task, pace: Pace, *, wait: bool = False) -> Taken:
-    carrier = Native(Endpoint(model), request_cost=pace.turn_s)
-    return await _run(runtime, carrier, task, model.log, wait=wait)
+def _over_native(model: ChatModel, task: Task, pace: Pace, *, wait: bool = False) -> Simulation:
+    return _made(Native(Endpoint(model), request_cost=pace.turn_s), task, model.log, wait=wait)
 
 
-async def _cml_chat(runtime: Runtime, task: Task, pace: Pace) -> Taken:
+def _cml_chat(task: Task, pace: Pace) -> Simulation:
     model = TextModel(Mind(task, pace.tps), pace)
-    return await _run(runtime, CmlChat(Endpoint(model), request_cost=pace.turn_s), task, model.log)
+    return _made(CmlChat(Endpoint(model), request_cost=pace.turn_s), task, model.log)
 
 
-async def _cml_text(runtime: Runtime, task: Task, pace: Pace) -> Taken:
+def _cml_text(task: Task, pace: Pace) -> Simulation:
     model = TextModel(Mind(task, pace.tps), pace)
-    return await _run(runtime, CmlText(Endpoint(model), request_cost=pace.turn_s), task, model.log)
+    return _made(CmlText(Endpoint(model), request_cost=pace.turn_s), task, model.log)
 
 
-async def _in_flight(runtime: Runtime, task: Task, pace: Pace) -> Taken:
+def _in_flight(task: Task, pace: Pace) -> Simulation:
     engine = SimulatedEngine(Mind(task, pace.tps), pace)
-    return await _run(runtime, InFlight(Endpoint(EngineModel(engine))), task, engine.log)
+    return _made(InFlight(Endpoint(EngineModel(engine))), task, engine.log)
 
 
-MODES: Mapping[str, Callable[[Runtime, Task, Pace], Awaitable[Taken]]] = {
+MODES: Mapping[str, Callable[[Task, Pace], Simulation]] = {
     "sync_sequential": _sync_sequential,
     "sync_parallel": _sync_parallel,
-    "native": _native_auto,
+    "native": _native,
     "native_refs": _native_refs,
     "cml_chat": _cml_chat,
     "cml_text": _cml_text,
     "in_flight": _in_flight,
 }
-"""How to run a task in each mode."""
+"""How each mode is simulated, by its name."""
