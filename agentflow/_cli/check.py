@@ -17,10 +17,14 @@ if TYPE_CHECKING:
 
 __all__ = ["check"]
 
+_ASKED = ("prefill", "parallel_tool_calls", "late_tool_results")
+
 
 def check(
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Workflow files.")],
-    endpoints: Annotated[bool, typer.Option("--endpoints", help="Ask each endpoint for one token.")] = False,
+    endpoints: Annotated[
+        bool, typer.Option("--endpoints", help="Ask each endpoint, and what it can do.")
+    ] = False,
     model: Model = None,
     as_data: Json = False,
     quiet: Quiet = False,
@@ -60,7 +64,7 @@ def check(
 def _ask(
     parsed: Parsed, model: str | None, as_data: bool, quiet: bool
 ) -> tuple[list[dict[str, object]], int]:
-    """Ask every endpoint for one token; return what came, and the exit status."""
+    """Ask every endpoint for one token, and what it can do; return what came, and the exit status."""
     import asyncio
 
     from agentflow.workflow.build import build_endpoints
@@ -74,6 +78,9 @@ def _ask(
         state = answer["error"] or f"ok in {answer['seconds']} s"
         if isinstance(answer["limits"], dict):
             state = "; ".join([str(state), *(f"{key} {value:g}" for key, value in answer["limits"].items())])
+        if isinstance(answer["capabilities"], dict):
+            told = (f"{key} {value}" for key, value in answer["capabilities"].items())
+            state = f"{state}; can: {', '.join(told)}"
         note(f"  {answer['endpoint']} ({answer['model']}): {state}", quiet=as_data or quiet)
     return answers, int(any(answer["error"] for answer in answers))
 
@@ -90,17 +97,37 @@ async def _ask_one(name: str, endpoint: Endpoint) -> dict[str, object]:
     import time
     from dataclasses import asdict
 
+    from agentflow.endpoints import probe
     from agentflow.errors import AgentflowError
-    from agentflow_protocols.chat import Settings
+    from agentflow_protocols.chat import ChatRequest, Settings
 
-    began, fault = time.monotonic(), None
+    began, fault, found = time.monotonic(), None, None
+    seconds = 0.0
+    prompt = "ping" if endpoint.name.startswith("in-flight:") else None  # such a model takes no messages
     try:
-        await endpoint.complete("ping", settings=Settings(max_tokens=1))
+        if prompt is None:
+            await endpoint.complete("ping", settings=Settings(max_tokens=1))
+        else:
+            async with (
+                endpoint,
+                endpoint.stream(ChatRequest([], prompt=prompt, settings=Settings(max_tokens=1))) as s,
+            ):
+                async for _ in s:
+                    pass
+        seconds = round(time.monotonic() - began, 3)
+        can = await probe(endpoint)
+        found = {field: getattr(can, field) for field in _ASKED}
     except AgentflowError as error:
         fault = str(error)
-    seconds = round(time.monotonic() - began, 3)
     limits = {key: value for key, value in asdict(endpoint.limits).items() if value is not None}
-    return {"endpoint": name, "model": endpoint.name, "seconds": seconds, "error": fault, "limits": limits}
+    return {
+        "endpoint": name,
+        "model": endpoint.name,
+        "seconds": seconds or round(time.monotonic() - began, 3),
+        "error": fault,
+        "limits": limits,
+        "capabilities": found,
+    }
 
 
 def _problem_list(problems: list[Problem]) -> list[dict[str, object]]:

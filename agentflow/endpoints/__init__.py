@@ -5,6 +5,7 @@ from __future__ import annotations
 from agentflow.endpoints.endpoint import Endpoint
 from agentflow.endpoints.model import Head, Model, ReplyStream
 from agentflow.endpoints.price import Price
+from agentflow.endpoints.probe import probe
 from agentflow.endpoints.retry import Retry
 from agentflow.endpoints.scheduler import Limits, LimitScheduler, Permit, Scheduler
 from agentflow.endpoints.stream import EndpointStream, OnRetry
@@ -28,4 +29,5 @@ __all__ = [
     "Scheduler",
     "Timeouts",
     "Transport",
+    "probe",
 ]

@@ -126,11 +126,14 @@ def test_check_asks_endpoints_when_told(tmp_path: Path, capsys: pytest.CaptureFi
         assert run_command(["check", str(file)]) == 0
         assert len(server.requests) == 0
         assert run_command(["check", "--endpoints", "--json", str(file)]) == 0
-        assert len(server.requests) == 1
+        assert len(server.requests) == 6
         out = capsys.readouterr().out
         answer = json.loads(out[out.index("{") :])["files"][0]["endpoints"][0]
         assert (answer["endpoint"], answer["model"], answer["error"]) == ("main", "m", None)
         assert answer["limits"] == {"requests_per_minute": 600}
+        lacking = {"prefill": "none", "parallel_tool_calls": False, "late_tool_results": False}
+        assert answer["capabilities"] == lacking
         assert run_command(["check", "--endpoints", str(file)]) == 0
-        assert capsys.readouterr().err.endswith("s; requests_per_minute 600\n")
+        told = capsys.readouterr().err
+        assert "s; requests_per_minute 600; can: prefill none, parallel_tool_calls False" in told
     assert run_command(["check", "--endpoints", str(file)]) == 1
