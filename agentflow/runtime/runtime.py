@@ -65,6 +65,7 @@ class Runtime:
         self.resources = Resources()
         self.estimates: dict[str, float] = {}  # learned seconds of each tool, by name
         self.latencies: dict[str, float] = {}  # learned seconds to a model's first token, by name
+        self.lengths: dict[str, float] = {}  # learned tokens of a model's whole reply, by name
         self._limits = limits
         self._sinks = sinks
         self._runs: dict[str, RunState] = {}

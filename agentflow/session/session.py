@@ -258,7 +258,7 @@ class Session:
         known = self._context.ledger.recall(key) if self._context.ledger.recorded else None
         final = self._judge(written)
         if known is None and final:
-            await self._finish_silent()
+            await self._finish_unheard()
             owed = any(not call.silent for call in board.owed)
             if not owed and not inbox.waking:
                 return True
@@ -294,11 +294,11 @@ class Session:
         unanswered = bool(written.calls) and not written.answer.strip() and bool(self._board.owed)
         return not (written.cut or written.trap or self._broken or unanswered)
 
-    async def _finish_silent(self) -> None:
-        """Wait for calls whose outcome the model need not be told."""
+    async def _finish_unheard(self) -> None:
+        """Wait for calls whose outcome the model need not be told, when nothing else is to be waited for."""
         board = self._board
         while self.persona.on_finish == "wait" and board.running and not self._context.inbox.waking:
-            if not all(call.silent for call in board.running):
+            if not all(call.silent or call.told == "done" for call in board.running):
                 return
             board.changed.clear()
             if board.error is not None:

@@ -236,11 +236,14 @@ class ModelStep:
         context, reply = self._context, written.reply
         cost = stream.cost
         context.budget.charge(reply.usage, cost)
+        saved = 0
         if recorded is None:
-            name = persona.carrier.name
-            learned = context.runtime.latencies.get(name)
-            first = stream.first_token_s
-            context.runtime.latencies[name] = first if learned is None else learned + 0.3 * (first - learned)
+            name, lengths = persona.carrier.name, context.runtime.lengths
+            _learn(context.runtime.latencies, name, stream.first_token_s)
+            if written.cut:
+                saved = max(0, round(lengths.get(name, 0.0)) - reply.usage.output_tokens)
+            else:
+                _learn(lengths, name, reply.usage.output_tokens)
         if recorded is None or not recorded.whole:
             finish = "cut" if written.cut else reply.finish
             fact = {
@@ -265,5 +268,11 @@ class ModelStep:
                 stream.first_token_s,
                 stream.seconds,
                 replayed=recorded is not None,
+                saved_tokens=saved,
             )
         )
+
+
+def _learn(means: dict[str, float], name: str, value: float) -> None:
+    known = means.get(name)
+    means[name] = value if known is None else known + 0.3 * (value - known)

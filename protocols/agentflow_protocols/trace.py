@@ -97,7 +97,11 @@ class ModelCalled(Event):
 
 @dataclass(slots=True)
 class ModelFinished(Event):
-    """A reply ended. `cost` is in USD, None when the price is unknown; times in seconds."""
+    """A reply ended. `cost` is in USD, None when the price is unknown; times in seconds.
+
+    `saved_tokens` says of one that was cut about how many more it would have had: as many
+    as the model's whole replies have in the mean.
+    """
 
     agent: str
     model: str
@@ -108,6 +112,7 @@ class ModelFinished(Event):
     first_token_s: float = 0.0
     seconds: float = 0.0
     replayed: bool = False
+    saved_tokens: int = 0
 
 
 @dataclass(slots=True)

@@ -8,7 +8,7 @@ from virtual import virtual
 
 from agentflow import Agent, RunError, Runtime, TextDelta, ToolCalled, tool
 from agentflow.testing import FakeEndpoint, ScriptedCall, ScriptedReply
-from agentflow_protocols.trace import ApprovalNeeded, ApprovalSettled, Interrupted
+from agentflow_protocols.trace import ApprovalNeeded, ApprovalSettled, Interrupted, ModelFinished
 
 
 @tool(reply="interrupt")
@@ -146,3 +146,22 @@ async def test_an_interrupt_between_calls_reaches_the_model_with_their_results()
     assert sent[-1].text == "[INTR] user [HEAD] Look left. [END]"
     assert "seen 1" in model.requests[2].messages[-1].text
     assert result.output == "ok"
+
+
+@virtual
+async def test_a_cut_reply_tells_about_how_many_tokens_it_saved():
+    long = "word " * 100
+    model = FakeEndpoint([long, long, "Stopped."], tokens_per_second=10)
+    finished = []
+    async with Runtime(
+        sinks=[lambda e: finished.append(e) if isinstance(e, ModelFinished) else None]
+    ) as runtime:
+        await runtime.run(Agent(model), "Tell.")
+        async with runtime.start(Agent(model), "Tell.") as run:
+            await asyncio.sleep(2)
+            await run.interrupt("Stop.", priority="now")
+            await run.result()
+    whole, cut, _ = finished
+    assert whole.saved_tokens == 0
+    assert cut.finish == "cut"
+    assert cut.saved_tokens == whole.usage.output_tokens - cut.usage.output_tokens > 0

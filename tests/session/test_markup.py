@@ -137,7 +137,8 @@ async def test_a_call_without_an_id_never_reports():
     result, events, prompts = await talk(["[CALL] look {} [END] Done."])
     assert result.output == "Done."
     assert len(prompts) == 1
-    assert [event.status for event in events if isinstance(event, ToolFinished)] == ["cancelled"]
+    assert [event.status for event in events if isinstance(event, ToolFinished)] == ["ok"]
+    assert result.virtual_s == 5  # it is ended with the run, but not before its own end
 
 
 @virtual
