@@ -22,6 +22,7 @@ _NATIVE_REFERENCES = (
     ' An argument may be the result of a call that is not there yet: "$c1" is the result of the first call of'
     ' the same message, "$c2" of the second, and the id of an earlier call, as in "$c00000007", that of that'
     ' call; a path takes a part of it: "$c1.field", "$c1.items[0]". So write a whole chain in one message.'
+    " `wait` and `cancel` take such names as well, without the $."
 )
 _MARKUP_REFERENCES = (
     'An argument may be the result of an earlier call that is not there yet: "$c1", or a part of it:'
@@ -49,7 +50,7 @@ def _schema(**properties: Json) -> dict[str, Json]:
     return {"type": "object", "properties": properties, "additionalProperties": False}
 
 
-_CALL: Json = {"type": "string", "description": "the id of a call; c1 is the first of the same message"}
+_CALL: Json = {"type": "string", "description": "the id of a call"}
 
 BUILTINS: dict[str, ToolSpec] = {
     spec.name: spec

@@ -49,10 +49,10 @@ def frozen_estimates(
 
 
 def about(seconds: float) -> str:
-    """Return a duration for a sentence, to two digits: `0.25 s`, `12 s`, `5 min`."""
+    """Return a duration for a sentence, to two digits: `about 0.25 s`, `about 5 min`."""
     if seconds < 0.01:
         return "less than 0.01 s"
     for size, unit in ((3600.0, "h"), (60.0, "min")):
         if seconds >= 2 * size:
-            return f"{float(f'{seconds / size:.2g}'):g} {unit}"
-    return f"{float(f'{seconds:.2g}'):g} s"
+            return f"about {float(f'{seconds / size:.2g}'):g} {unit}"
+    return f"about {float(f'{seconds:.2g}'):g} s"

@@ -66,7 +66,7 @@ class Persona:
 
     def _spec(self, tool: Tool[..., object]) -> ToolSpec:
         seconds = (self.estimates or {}).get(tool.name)
-        takes = f"Takes about {about(seconds)}." if seconds is not None else ""
+        takes = f"Takes {about(seconds)}." if seconds is not None else ""
         spec = self.made.get((tool.name, takes))
         if spec is None:
             spec = tool.spec
