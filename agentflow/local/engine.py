@@ -12,7 +12,7 @@ import random
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Protocol, cast
+from typing import Protocol, cast, runtime_checkable
 
 from agentflow.errors import ContextOverflow, UserError
 from agentflow.local.sequences import CachedSequence, Sequences, Vocabulary
@@ -21,7 +21,7 @@ from agentflow.runtime.resources import Resources
 from agentflow_protocols.chat.capabilities import Capabilities
 from agentflow_protocols.chat.messages import ChatRequest, Delta, Message, Reply, TextPiece, Usage
 
-__all__ = ["EngineModel", "EngineStream", "Sampling", "TokenEngine"]
+__all__ = ["EngineModel", "EngineStream", "Lender", "Sampling", "TokenEngine"]
 
 # As llama.cpp has them, where settings say nothing.
 _TEMPERATURE = 0.8
@@ -92,6 +92,14 @@ class TokenEngine(Vocabulary, Protocol):
         """Release everything. It may be loaded again."""
 
 
+@runtime_checkable
+class Lender(Protocol):
+    """What an engine may do besides: begin a sequence as another one does, without evaluating it again."""
+
+    async def lend(self, source: int, target: int, keep: int) -> None:
+        """Let `target` hold the first `keep` tokens of `source`, and nothing else."""
+
+
 class EngineModel:
     """A model whose replies go on with `ChatRequest.prompt`.
 
@@ -158,7 +166,7 @@ class _OpenEngine:
 
     def __init__(self, engine: TokenEngine, closed: Callable[[], None]) -> None:
         self.engine = engine
-        self.sequences = Sequences(engine.sequences)
+        self.sequences = Sequences(engine.sequences, isinstance(engine, Lender))
         self._closed = closed
 
     async def aclose(self) -> None:
@@ -269,6 +277,8 @@ class EngineStream:
     async def _turn(self, sequence: CachedSequence) -> None:
         """Turn the sequence to the prompt: cut from its cache what the prompt does not go on with."""
         engine = self._engine
+        if isinstance(engine, Lender):
+            await self._borrow(engine, sequence)
         count = sequence.turn_to(self._prompt, engine, engine.window)
         if not count:
             raise UserError(f"{self._name}: the prompt is empty")
@@ -282,6 +292,15 @@ class EngineStream:
             await engine.forget(sequence.number, sequence.evaluated)
             sequence.doubtful = False
         await engine.hold_to(sequence.number, self._request.grammar)
+
+    async def _borrow(self, engine: Lender, sequence: CachedSequence) -> None:
+        """Begin as another conversation does, where that saves work."""
+        assert self._opened is not None
+        source, count = self._opened.sequences.lender(sequence, self._prompt)
+        if source is not sequence:
+            sequence.borrow(source, count)
+            await engine.lend(source.number, sequence.number, count)
+            sequence.evaluated, sequence.doubtful = count, False
 
     async def _next_text(self, sequence: CachedSequence) -> str:
         """Return what the next token writes, or some; nothing when the reply ends or is left."""

@@ -116,6 +116,10 @@ class LlamaEngine:
         """Cut `sequence` to its first `keep` tokens."""
         await self._in_thread(self._loaded.forget, sequence, keep)
 
+    async def lend(self, source: int, target: int, keep: int) -> None:
+        """Let `target` hold the first `keep` tokens of `source`, and nothing else."""
+        await self._in_thread(self._loaded.lend, source, target, keep)
+
     async def aclose(self) -> None:
         """Free the model, and end the thread. What it computes is waited for."""
         worker, self._worker, self._loading = self._worker, None, None

@@ -36,6 +36,7 @@ _DECLARED: tuple[tuple[str, type | None, tuple[type, ...]], ...] = (
     ("llama_grammar_free", None, (c_void_p,)),
     ("llama_grammar_sample", None, (c_void_p, c_void_p, c_void_p)),
     ("llama_kv_cache_defrag", None, (c_void_p,)),
+    ("llama_kv_cache_seq_cp", None, (c_void_p, c_int32, c_int32, c_int32, c_int32)),
     ("llama_kv_cache_seq_rm", c_bool, (c_void_p, c_int32, c_int32, c_int32)),
     ("llama_kv_cache_update", c_int32, (c_void_p,)),
     ("llama_log_set", None, (_LogCallback, c_void_p)),
@@ -132,6 +133,12 @@ class NativeModel:
         self._functions["llama_kv_cache_seq_rm"](self._context, sequence, keep, -1)
         self._counts[sequence] = keep
         self._logits[sequence] = None
+
+    def lend(self, source: int, target: int, keep: int) -> None:
+        """Let `target` hold the first `keep` tokens of `source`: the same places of the cache."""
+        self.forget(target, 0)
+        self._functions["llama_kv_cache_seq_cp"](self._context, source, target, 0, keep)
+        self._counts[target] = keep
 
     def hold_to(self, sequence: int, grammar: str | None) -> None:
         """Hold what is sampled in `sequence` to `grammar`, from its beginning. Raises `UserError`."""

@@ -17,6 +17,11 @@ __all__ = ["CachedSequence", "Sequences", "Vocabulary"]
 
 # Tokens before the place where two texts part that are cut anew, as the whole text would be.
 _SEAM = 8
+# How much of its text a conversation must share to be gone on with in place of itself.
+_MOST = 0.5
+_MOST_LENT = 0.9
+# Tokens that must be saved before they are taken from another sequence.
+_WORTH = 16
 
 
 class Vocabulary(Protocol):
@@ -73,10 +78,26 @@ class CachedSequence:
         self.tokens.append(token)
         self.ends.append(len(self.text) if whole else -1)
 
-    def shares(self, prompt: str) -> int:
-        """Return how many characters of `prompt` it holds; 0 when they are not most of its text."""
+    def shares(self, prompt: str, most: float) -> int:
+        """Return how many characters of `prompt` it holds; 0 when its text is to be kept.
+
+        That is so when they are not more of its text than `most`, from 0 to 1.
+        """
         shared = _shared(self.text, prompt)
-        return shared if 2 * shared > len(self.text) else 0
+        return shared if shared > most * len(self.text) else 0
+
+    def lends(self, prompt: str) -> int:
+        """Return how many of its tokens in the cache begin `prompt`, whatever follows them."""
+        held = min(self._held(prompt), self.evaluated)
+        while held and self.ends[held - 1] < 0:
+            held -= 1
+        return held
+
+    def borrow(self, source: CachedSequence, count: int) -> None:
+        """Hold nothing but the first `count` tokens of `source`; they are not evaluated yet."""
+        self.tokens, self.ends = source.tokens[:count], source.ends[:count]
+        self.text = source.text[: self.ends[-1]]
+        self.evaluated, self.doubtful = 0, True
 
     def _held(self, prompt: str) -> int:
         """Return how many tokens stay as they are, whatever follows them."""
@@ -91,23 +112,38 @@ class CachedSequence:
 
 
 class Sequences:
-    """The `count` sequences of an engine, given to conversations in the order of asking."""
+    """The `count` sequences of an engine, given to conversations in the order of asking.
 
-    def __init__(self, count: int) -> None:
+    Where one can begin as another does without evaluating it again (`lent`), a conversation
+    takes the place of another one only when little of that is lost.
+    """
+
+    def __init__(self, count: int, lent: bool = False) -> None:
         self._free = asyncio.Semaphore(count)
+        self._most = _MOST_LENT if lent else _MOST
+        self._all = tuple(CachedSequence(number) for number in range(count))
         # The one that is longest out of use comes first.
-        self._idle = [CachedSequence(number) for number in range(count)]
+        self._idle = list(self._all)
 
     async def acquire(self, prompt: str) -> CachedSequence:
         """Wait for a free sequence, and return the one that holds the most of `prompt`.
 
-        One of which more than half would be lost counts as holding nothing; among
-        equals it is the one that is longest out of use.
+        One of which too much would be lost counts as holding nothing; among equals it is
+        the one that is longest out of use.
         """
         await self._free.acquire()
-        found = max(self._idle, key=lambda sequence: sequence.shares(prompt))
+        found = max(self._idle, key=lambda sequence: sequence.shares(prompt, self._most))
         self._idle.remove(found)
         return found
+
+    def lender(self, borrower: CachedSequence, prompt: str) -> tuple[CachedSequence, int]:
+        """Return which sequence has the most tokens in the cache that begin `prompt`, and how many."""
+        own = borrower.lends(prompt) + _WORTH
+        counts = [(own if sequence is borrower else sequence.lends(prompt)) for sequence in self._all]
+        best = max(counts)
+        if best == own:
+            return borrower, own
+        return self._all[counts.index(best)], best
 
     def release(self, sequence: CachedSequence) -> None:
         """Give back a sequence that was acquired."""

@@ -119,6 +119,15 @@ class FakeEngine:
             self.busy.discard(sequence)
 
 
+class LendingEngine(FakeEngine):
+    """One whose sequences may begin as others do."""
+
+    async def lend(self, source: int, target: int, keep: int) -> None:
+        await self._take(target, 0.0)
+        assert len(self.caches[source]) >= keep
+        self.caches[target] = self.caches[source][:keep]
+
+
 def ask(
     prompt: str, *, banned: tuple[str, ...] = (), count: int | None = 6, **settings: object
 ) -> ChatRequest:
@@ -143,7 +152,7 @@ async def read(stream: EngineStream, count: int = 1000) -> str:
 
 async def anew(prompt: str, **named: int) -> str:
     """Return the reply of an engine that has seen nothing before."""
-    return await read(EngineModel(FakeEngine()).open(ask(prompt, **named), Resources()))
+    return await read(EngineModel(FakeEngine(window=400)).open(ask(prompt, **named), Resources()))
 
 
 class TestKeptTokens:
@@ -213,13 +222,35 @@ class TestKeptTokens:
         await resources.aclose()
         assert engine.closed == 1
 
+    @virtual
+    async def test_what_conversations_have_in_common_is_evaluated_once_where_it_can_be_lent(self) -> None:
+        engine, resources = LendingEngine(sequences=2, window=200), Resources()
+        model = EngineModel(engine)
+        system = "You are a cook who cooks slowly and well. "
+        first = system + "Anna asks. "
+        stream = model.open(ask(first, count=60), resources)
+        text = first + "".join([(await anext(stream)).text for _ in range(20)])  # type: ignore[union-attr]
+        # Also from a conversation that goes on meanwhile.
+        second = model.open(ask(system + "Bert asks. "), resources)
+        assert await read(second) == await anew(system + "Bert asks. ")
+        assert second.reply.usage.cached_tokens > len(engine.tokenize(system, True)) - 10
+        rest = await read(stream)
+        assert first + await anew(first, count=60) == text + rest
+        # Cleo takes the place of Bert, who is longer out of use, and not of Anna.
+        third = model.open(ask(system + "Cleo asks. "), resources)
+        assert await read(third) == await anew(system + "Cleo asks. ")
+        again = model.open(ask(text + rest, count=1), resources)
+        await read(again)
+        assert again.reply.usage.input_tokens - again.reply.usage.cached_tokens == 1
+
     @given(st.lists(st.tuples(st.integers(0, 7), st.text("ab soupéleek[]", max_size=12)), max_size=6))
     def test_whatever_was_asked_before_the_reply_is_that_of_the_whole_text(
         self, turns: list[tuple[int, str]]
     ) -> None:
         async def main() -> None:
-            engine, resources = FakeEngine(sequences=1, window=400), Resources()
-            model = EngineModel(engine)
+            lends = len(turns) % 2 == 0
+            engine = LendingEngine(window=400) if lends else FakeEngine(sequences=1, window=400)
+            resources, model = Resources(), EngineModel(engine)
             text = "Cook "
             for count, added in turns:
                 text = text[: -count or None] + added if len(added) % 2 else text + added

@@ -146,6 +146,19 @@ class TestRealTokens:
         for reply, begin in zip(replies, expected, strict=True):
             assert reply.startswith(begin)
 
+    async def test_a_common_beginning_is_evaluated_once(self) -> None:
+        llama, resources = engine(), Resources()
+        model = EngineModel(llama)
+        system = "".join(f"{n}, " for n in range(40))
+        first = model.open(ask(system + "40, 41, 42,", 9), resources)
+        await anext(first)
+        before = llama.evaluated
+        second = model.open(ask(system + "and then 40, 41, 42, 43, 44,", 9), resources)
+        assert (await read(second)).startswith(" 45, 46")
+        assert llama.evaluated - before < 40
+        assert "43, 44" in await read(first)
+        await resources.aclose()
+
     async def test_a_grammar_holds_and_a_wrong_one_is_named(self) -> None:
         resources = Resources()
         model = EngineModel(engine(sequences=1))
@@ -161,7 +174,7 @@ class TestRealTokens:
 
     async def test_a_seed_repeats_what_is_drawn(self) -> None:
         resources = Resources()
-        model = EngineModel(engine())
+        model = EngineModel(engine(sequences=1))
 
         async def drawn(seed: int) -> str:
             settings = Settings(temperature=1, seed=seed, max_tokens=12)
