@@ -16,7 +16,7 @@ _MODES: Mapping[str, str] = {
     "sync_parallel": "#777777",
 }
 _WIDTH, _HEIGHT = 420, 300  # of one panel's field
-_LEFT, _TOP, _GAP = 50, 50, 70
+_LEFT, _TOP, _GAP = 50, 72, 70
 _MOST_CALLS = 10  # tasks with more are one point
 
 
@@ -32,6 +32,7 @@ def as_svg(panels: Mapping[str, Sequence[Case]]) -> str:
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}"'
         f' height="{height}" font-family="sans-serif" font-size="13">',
         f'<rect width="{width}" height="{height}" fill="white"/>',
+        f'<text x="{_LEFT}" y="24" font-size="16">Times sooner than one call after another</text>',
     ]
     for number, (title, each) in enumerate(lines.items()):
         parts += _panel(_LEFT + number * (_WIDTH + _GAP), title, each, calls, top)

@@ -10,7 +10,7 @@ from agentflow.errors import UserError
 from agentflow_bench.asynclm.chart import as_svg
 from agentflow_bench.asynclm.latency import Case, Latencies, as_json, mean, run_tasks
 from agentflow_bench.asynclm.simulate import MODES
-from agentflow_bench.asynclm.tables import as_markdown, losses, per_task
+from agentflow_bench.asynclm.tables import as_markdown, commands, losses, per_task
 from agentflow_bench.asynclm.task import pace, read_tasks
 from agentflow_bench.asynclm.training import write_traces
 from agentflow_bench.measure import Setting
@@ -57,7 +57,7 @@ def chart_and_tables(
     chart.write_text(as_svg(panels))
     page = folder / "asynclm.md"
     picture = "![How much sooner than one by one, by the number of calls](asynclm.svg)"
-    page.write_text(f"{page.read_text()}\n{picture}\n\n{as_markdown(rows, tasks)}")
+    page.write_text(f"{page.read_text()}\n{picture}\n\n{commands(result)}\n{as_markdown(rows, tasks)}")
     data = folder / "asynclm.json"
     data.write_text(json.dumps({**result, "losses": rows, "per_task": tasks}, indent=2) + "\n")
     return [chart]

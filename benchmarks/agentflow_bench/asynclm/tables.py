@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from agentflow_bench.asynclm.latency import Case, Latencies, mean
 from agentflow_bench.asynclm.task import SETTINGS, SPEEDS
 from agentflow_bench.measure import Setting
 
-__all__ = ["as_markdown", "losses", "per_task"]
+__all__ = ["as_markdown", "commands", "losses", "per_task"]
 
 _CHAT = ("sync_parallel", "native", "native_refs")
 
@@ -45,6 +45,18 @@ def per_task(cases: Sequence[Case]) -> list[dict[str, object]]:
         }
         for case in cases
     ]
+
+
+def commands(result: Mapping[str, object]) -> str:
+    """Return, as Markdown, how many bars of each measure are kept and the command that shows it."""
+    lines = ["## Each measure by itself", "", "| measure | bars kept | command |", "|---|---|---|"]
+    measures = result["measures"]
+    assert isinstance(measures, list)
+    for measure in measures:
+        bars = [figure["met"] for figure in measure["figures"] if figure["bar"] is not None]
+        command = f"`agentflow bench asynclm --data FILE --only {measure['name']}`"
+        lines.append(f"| {measure['name']} | {sum(bars)} of {len(bars)} | {command} |")
+    return "\n".join([*lines, ""])
 
 
 def as_markdown(rows: Sequence[dict[str, object]], tasks: Sequence[dict[str, object]]) -> str:
