@@ -23,7 +23,7 @@ if TYPE_CHECKING:
         UserError,
     )
     from agentflow.main import run
-    from agentflow.runtime import Context, Limits, Result, Run, Runtime
+    from agentflow.runtime import Context, Limits, Result, Run, Runtime, Timer
     from agentflow.tools import Progress, Tool, tool
     from agentflow_protocols.chat import FilePart, ImagePart, Message, Settings, TextPart, Usage
     from agentflow_protocols.trace import (
@@ -62,6 +62,7 @@ __all__ = [
     "TextDelta",
     "TextPart",
     "Timeouts",
+    "Timer",
     "Tool",
     "ToolCalled",
     "ToolFailed",
@@ -88,7 +89,7 @@ _HOMES = {
         "UserError",
     ),
     "agentflow.main": ("run",),
-    "agentflow.runtime": ("Context", "Limits", "Result", "Run", "Runtime"),
+    "agentflow.runtime": ("Context", "Limits", "Result", "Run", "Runtime", "Timer"),
     "agentflow.tools": ("Progress", "Tool", "tool"),
     "agentflow_protocols.chat": ("FilePart", "ImagePart", "Message", "Settings", "TextPart", "Usage"),
     "agentflow_protocols.trace": (

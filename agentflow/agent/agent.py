@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from copy import copy
 from typing import TYPE_CHECKING, Generic, TypeAlias, cast
 
 from typing_extensions import TypeVar
@@ -12,6 +13,8 @@ from agentflow.agent.output import Invalid, JsonSchema, OutputType
 from agentflow.errors import RemoteProtocolError, UserError
 from agentflow.runtime.budget import Limits
 from agentflow.runtime.context import Context, Runnable
+from agentflow.runtime.inbox import Policy, Priority
+from agentflow.runtime.sources import Listened, Listening, Source
 from agentflow.session import Carrier, InFlight, Native, OnFinish, OnOverflow, Persona, Session, TrapMode
 from agentflow.session.blocks import TRANSFER
 from agentflow.tools import Tool, from_function, tools_by_name
@@ -95,6 +98,7 @@ class Agent(Generic[Deps, Out]):
         self.on_finish: OnFinish = on_finish
         self.on_overflow: OnOverflow = on_overflow
         self.output_retries = output_retries
+        self.sources: tuple[Listened[Deps], ...] = ()
         self._specs: dict[tuple[str, str], ToolSpec] = {}
 
     def __repr__(self) -> str:
@@ -112,24 +116,53 @@ class Agent(Generic[Deps, Out]):
         agent = self
         session = Session(context, await agent._persona(context), messages)
         faults = 0
-        try:
-            while True:
-                reply = await session.converse()
-                if session.handed_to is not None:
-                    agent = agent.handoffs[session.handed_to]
-                    session.persona = await agent._persona(context)
-                    continue
-                try:
-                    return agent._accept(reply)
-                except Invalid as fault:
-                    faults += 1
-                    if faults > agent.output_retries:
-                        raise RemoteProtocolError(
-                            f"agent {agent.name}: no valid answer in {faults} tries: {fault}"
-                        ) from None
-                    session.say(f"That answer is not valid: {fault}. Answer again, in full.")
-        finally:
-            await session.aclose()
+        async with Listening(context, self.sources):
+            try:
+                while True:
+                    reply = await session.converse()
+                    if session.handed_to is not None:
+                        agent = agent.handoffs[session.handed_to]
+                        session.persona = await agent._persona(context)
+                        continue
+                    try:
+                        return agent._accept(reply)
+                    except Invalid as fault:
+                        faults += 1
+                        if faults > agent.output_retries:
+                            raise RemoteProtocolError(
+                                f"agent {agent.name}: no valid answer in {faults} tries: {fault}"
+                            ) from None
+                        session.say(f"That answer is not valid: {fault}. Answer again, in full.")
+            finally:
+                await session.aclose()
+
+    def listen(
+        self,
+        source: Source[Deps],
+        *,
+        name: str,
+        priority: Priority = "next",
+        policy: Policy = "coalesce",
+    ) -> Agent[Deps, Out]:
+        """Return this agent with one more source of interrupts: a `Timer`, or your own.
+
+        `source` is an async iterable, or a function of the context that returns one; each
+        run reads an iterator of its own, and ends it. A value is text or JSON, and goes in
+        under `name`, by `priority` and `policy` as in `Run.interrupt`. While a source is
+        open, the model may wait for it. One that fails is told to the model.
+        """
+        if any(other.name == name for other in self.sources):
+            raise UserError(f"agent {self.name}: two sources are named {name!r}; rename one")
+        agent = copy(self)
+        agent.sources = (*self.sources, Listened(source, name, priority, policy))
+        return agent
+
+    def with_tools(self, *tools: Tool[..., object] | Callable[..., object]) -> Agent[Deps, Out]:
+        """Return this agent with more tools."""
+        agent = copy(self)
+        made = [tool if isinstance(tool, Tool) else from_function(tool) for tool in tools]
+        agent.tools = tools_by_name([*self.tools.values(), *made])
+        return agent
 
     def as_tool(
         self, name: str | None = None, description: str | None = None

@@ -11,6 +11,7 @@ from agentflow.runtime.resources import Resources
 from agentflow.runtime.result import Result
 from agentflow.runtime.run import Run
 from agentflow.runtime.runtime import Runtime
+from agentflow.runtime.sources import Timer
 
 __all__ = [
     "Budget",
@@ -27,5 +28,6 @@ __all__ = [
     "Run",
     "Runnable",
     "Runtime",
+    "Timer",
     "current_clock",
 ]

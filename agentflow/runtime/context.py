@@ -11,7 +11,7 @@ from concurrent.futures import Executor
 from typing import TYPE_CHECKING, Generic, ParamSpec, Protocol, TypeVar, cast
 
 from agentflow.errors import UserError
-from agentflow.runtime.inbox import Inbox, Interrupt, Priority
+from agentflow.runtime.inbox import Inbox, Interrupt, Policy, Priority, checked
 from agentflow.runtime.journal import ArtifactFact, WaitFact
 from agentflow.runtime.ledger import Ledger, decode, digest, encode
 from agentflow.runtime.threads import Threads
@@ -202,16 +202,20 @@ class Context(Generic[Deps]):
             coroutine.close()
             raise
 
-    async def send(self, run: str, text: str, *, priority: Priority = "next") -> None:
+    async def send(
+        self, run: str, text: str, *, priority: Priority = "next", policy: Policy = "block"
+    ) -> None:
         """Interrupt another run of this tree: a child's key, or a run's id.
 
-        Returns once it is recorded. UserError when there is no such run.
+        Its source is `agent.NAME`, by this run's name. Returns once it is recorded. See
+        `Run.interrupt`. UserError when there is no such run, RunError when it has ended.
         """
         states = list(self._state.root.walk())
         target = next((s for s in states if s.id in (run, f"{self._state.id}/{run}")), None)
         if target is None:
             raise UserError(f"no run {run!r} in this tree: there are {', '.join(s.id for s in states)}")
-        await target.interrupt(Interrupt(f"agent.{self._state.name}", text, priority))
+        source = f"agent.{self._state.name}"
+        await target.interrupt(checked(Interrupt(source, text, priority, policy=policy)))
 
     async def sleep(self, seconds: float) -> None:
         """Sleep on the run's clock."""

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, TypeVar, cast
 
 from agentflow.errors import LimitExceeded, RunError
 from agentflow.runtime.context import Context, Job, output_type
-from agentflow.runtime.inbox import Interrupt
 from agentflow.runtime.journal import RunEndFact, RunFact, RunRecord
 from agentflow.runtime.ledger import decode, encode
 from agentflow.runtime.result import Result
@@ -113,6 +112,7 @@ async def _body(runtime: Runtime, state: RunState, x: Job[Deps, In, Out], input:
                     output = await x.__run__(context, input)
                 else:
                     output = await x(context, input)
+                state.inbox.close()  # at once: whatever is recorded from here on would not be delivered
     except BaseExceptionGroup as errors:
         error: BaseException = errors
         while isinstance(error, BaseExceptionGroup):
@@ -132,8 +132,7 @@ def _begin(
     if ledger.durable:
         if record is not None:
             ledger.put_fact(RunEndFact(state.id, "running", None, None, None))
-            for fact in record.interrupts:
-                state.inbox.put(Interrupt(fact.source, fact.text, fact.priority, fact.seq))  # type: ignore[arg-type]
+            state.restore_interrupts(record)
         else:
             data = encode(
                 {"input": input, "history": [message.to_json() for message in history]},

@@ -11,7 +11,7 @@ from agentflow.errors import RunError
 from agentflow.runtime.bus import EventStream
 from agentflow.runtime.ending import end_all
 from agentflow.runtime.execute import stopped
-from agentflow.runtime.inbox import Interrupt, Priority
+from agentflow.runtime.inbox import Interrupt, Policy, Priority, checked
 from agentflow.runtime.ledger import encode
 from agentflow.runtime.result import Result
 from agentflow.runtime.state import RunState
@@ -115,13 +115,17 @@ class Run(Generic[T]):
             raise stopped(self.state)
         return task.result()
 
-    async def interrupt(self, text: str, *, source: str = "user", priority: Priority = "next") -> None:
+    async def interrupt(
+        self, text: str, *, source: str = "user", priority: Priority = "next", policy: Policy = "block"
+    ) -> None:
         """Put `text` into the conversation; returns once it is recorded.
 
         `now` cuts a reply that is being written, `next` waits for its end, `silent`
-        goes in with something else. RunError when the run has ended.
+        goes in with something else. When too many wait, `block` waits for room and
+        `drop_oldest` drops the oldest of this source; with `coalesce` it takes the place
+        of the one of this source that waits. RunError when the run has ended.
         """
-        await self.state.interrupt(Interrupt(source, text, priority))
+        await self.state.interrupt(checked(Interrupt(source, text, priority, policy=policy)))
 
     async def signal(self, name: str, value: Json = None) -> None:
         """Let the outside event `name` happen; returns once it is recorded."""

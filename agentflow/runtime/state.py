@@ -6,14 +6,15 @@ import asyncio
 import time
 from collections.abc import Iterator
 from types import TracebackType
+from typing import cast
 
 from agentflow.errors import RunError
 from agentflow.runtime.budget import Budget, Limits
 from agentflow.runtime.bus import Feed
 from agentflow.runtime.clock import Clock
-from agentflow.runtime.inbox import Inbox, Interrupt
+from agentflow.runtime.inbox import DROPPED, Inbox, Interrupt, Priority
 from agentflow.runtime.journal import InterruptFact, RunRecord, SignalFact
-from agentflow.runtime.ledger import Ledger
+from agentflow.runtime.ledger import Ledger, decode
 from agentflow_protocols.chat import Message
 from agentflow_protocols.trace import Event
 
@@ -124,6 +125,7 @@ class RunState:
     def finish(self, status: str, error: BaseException | None) -> None:
         """Mark the run as ended."""
         self.status, self.error = status, error
+        self.inbox.close()
         self.ended, self.ended_wall = self.clock.time(), time.monotonic()
         self.activity.clear()
 
@@ -140,24 +142,46 @@ class RunState:
         return (self.ended if self.ended is not None else self.clock.time()) - self.began
 
     async def interrupt(self, interrupt: Interrupt) -> None:
-        """Put an interrupt into the inbox, once it is recorded."""
-        if self.status != "running":
-            raise RunError(f"run {self.id} has {self.status}: nothing can be sent to it")
-        await self.inbox.room()
-        self.inbox.last_seq += 1
-        interrupt.seq = self.inbox.last_seq
+        """Put an interrupt into the inbox, and return once it is recorded.
+
+        Waits for room, as the interrupt's policy says. RunError when the run has ended.
+        """
+        await self.inbox.room(interrupt)
+        if self.inbox.closed or self.status != "running":
+            how = "ended" if self.status == "running" else self.status
+            raise RunError(f"run {self.id} has {how}: nothing can be sent to it")
+        self._put(interrupt)
+        await self.ledger.barrier()
+
+    def interrupt_soon(self, source: str, text: str) -> None:
+        """Put an interrupt into the inbox without waiting; the newest of a source replaces the one before."""
+        if not self.inbox.closed:
+            self._put(Interrupt(source, text, policy="coalesce"))
+
+    def _put(self, interrupt: Interrupt) -> None:
+        """Queue an interrupt and put it down, with no wait between the two."""
+        dropped = self.inbox.put(interrupt)
+        if dropped is not None:
+            self.ledger.put_fact(InterruptFact(self.id, dropped.seq, dropped.source, "", DROPPED))
         self.ledger.put_fact(
             InterruptFact(self.id, interrupt.seq, interrupt.source, interrupt.text, interrupt.priority)
         )
-        await self.ledger.barrier()
-        self.inbox.put(interrupt)
 
-    def interrupt_soon(self, source: str, text: str) -> None:
-        """Put an interrupt into the inbox without waiting; the newest of a source replaces those before."""
-        self.inbox.last_seq += 1
-        interrupt = Interrupt(source, text, "next", self.inbox.last_seq)
-        self.ledger.put_fact(InterruptFact(self.id, interrupt.seq, source, text, "next"))
-        self.inbox.replace(interrupt)
+    def restore_interrupts(self, record: RunRecord) -> None:
+        """Queue the interrupts that an earlier process recorded."""
+        if not record.interrupts:
+            return
+        delivered: set[object] = set()
+        for key, step in record.steps.items():
+            if key.startswith("deliver/") and step.status == "ok":
+                delivered.update(cast("dict[str, list[object]]", decode(step.output))["interrupts"])
+        waiting = [
+            Interrupt(fact.source, fact.text, cast("Priority", fact.priority), fact.seq, "coalesce")
+            for fact in record.interrupts
+            if fact.priority != DROPPED
+        ]
+        last = max(fact.seq for fact in record.interrupts)
+        self.inbox.restore(waiting, cast("set[int]", delivered), last)
 
     def signal_of(self, name: str) -> asyncio.Future[bytes]:
         """Return the future of an outside event."""

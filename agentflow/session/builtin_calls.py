@@ -12,6 +12,7 @@ from agentflow.session.call import Board, Call
 
 if TYPE_CHECKING:
     from agentflow.runtime.context import Context
+    from agentflow.runtime.inbox import Inbox
 
 __all__ = ["NOTHING_RUNS", "Wait", "answer"]
 
@@ -21,34 +22,40 @@ Deps = TypeVar("Deps")
 
 
 class Wait:
-    """A trap: what the model waits for; `empty` when there is nothing.
+    """A trap: what the model waits for; `empty` when there is nothing, or nothing any more.
 
     `wanted` are calls that must all have ended, none for any result, or for `every` one.
-    `call` is the `wait` call that is answered when it is over, None in markup. With
-    `sources` that may still interrupt, waiting for nothing is waiting for them.
+    `call` is the `wait` call that is answered when it is over, None in markup. While
+    `inbox` has sources that may still interrupt, waiting for nothing is waiting for them.
     """
 
-    __slots__ = ("call", "deadline", "empty", "every", "wanted")
+    __slots__ = ("_board", "_inbox", "call", "deadline", "every", "wanted")
 
     def __init__(
         self,
         board: Board,
+        inbox: Inbox,
         wanted: Sequence[Call],
         *,
         every: bool = False,
         deadline: float | None = None,
         call: Call | None = None,
-        sources: bool = False,
     ) -> None:
+        self._board = board
+        self._inbox = inbox
         self.call = call
         self.wanted = [other for other in wanted if other is not call]
         self.every = every
         self.deadline = deadline
-        self.empty = not sources and not self._others(board)
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to wait for."""
+        return not self._inbox.sources and not self._others(self._board)
 
     @classmethod
     def of_call(
-        cls, board: Board, call: Call, group: Sequence[Call], now: float, every: bool, sources: bool
+        cls, board: Board, inbox: Inbox, call: Call, group: Sequence[Call], now: float, every: bool
     ) -> Wait:
         """Return what a `wait` call waits for; `group` are the calls of its message."""
         arguments = _arguments(call)
@@ -58,7 +65,7 @@ class Wait:
         timeout = arguments.get("timeout")
         deadline = now + float(timeout) if isinstance(timeout, int | float) else None
         wanted = [other for other in found if other is not None]
-        return cls(board, wanted, every=every, deadline=deadline, call=call, sources=sources)
+        return cls(board, inbox, wanted, every=every, deadline=deadline, call=call)
 
     def over(self, board: Board, now: float) -> bool:
         """Return whether the model may go on, as far as this wait is concerned."""
@@ -77,7 +84,7 @@ class Wait:
 
     def text(self, board: Board) -> str:
         """Return what the model is told of the wait."""
-        if self.empty:
+        if self.empty and not self._inbox.waking:
             return json.dumps({"error": NOTHING_RUNS})
         ended = [call.id for call in board.owed if call.done and not call.own]
         running = [call.id for call in board.running if not call.own]

@@ -324,12 +324,14 @@ class Session:
         self._count_traps(waits)
         if any(not wait.over(board, context.clock.time()) for wait in waits):
             context.emit(Trapped(tuple(call.id for wait in waits for call in wait.wanted)))
-        if waits and waits[0].call is None and waits[0].empty:
-            self._notes.append(NOTHING_RUNS)
+        trap = waits[0] if waits and waits[0].call is None else None
+        in_vain = trap is not None and trap.empty
         if not (written.cut or self._broken):
             cost = self._cost
             grace = cost if self.persona.grace is None else self.persona.grace
             await wait_for_delivery(board, inbox, context.clock, Offer(written.calls, waits, cost, grace))
+        if trap is not None and (in_vain or (trap.empty and not inbox.waking)):
+            self._notes.append(NOTHING_RUNS)
         for wait in waits:
             if wait.call is not None:
                 board.tell_wait(wait.call, wait.text(board))
@@ -347,12 +349,12 @@ class Session:
     def _waits(self, written: Written) -> list[Wait]:
         """Return what the model said that it waits for."""
         board, now = self._board, self._context.clock.time()
-        every, sources = self.persona.trap == "all", self._context.inbox.sources > 0
+        every, inbox = self.persona.trap == "all", self._context.inbox
         if written.trap is not None:
             named = [call for name in written.trap.ids if (call := board.named(name, ())) is not None]
-            return [Wait(board, named, every=every, sources=sources)]
+            return [Wait(board, inbox, named, every=every)]
         return [
-            Wait.of_call(board, call, written.calls, now, every, sources)
+            Wait.of_call(board, inbox, call, written.calls, now, every)
             for call in written.calls
             if call.name == "wait" and call.own and not call.done
         ]
