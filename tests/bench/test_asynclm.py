@@ -260,7 +260,18 @@ def test_the_command(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_report(file: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    options = ["--only", "sync", "--only", "in_flight", "--only", "native", "--only", "requests"]
+    options = [
+        "--only",
+        "sync",
+        "--only",
+        "in_flight",
+        "--only",
+        "native",
+        "--only",
+        "references",
+        "--only",
+        "requests",
+    ]
     done = CliRunner().invoke(app, ["asynclm", *options, "--data", str(file), "--json"])
     assert done.exit_code == 0, done.output
     result = json.loads(done.stdout)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
-from agentflow_bench.asynclm.latency import Case, Latencies, mean
-from agentflow_bench.asynclm.task import SETTINGS, SPEEDS
+from agentflow_bench.asynclm.latency import Case, Latencies, mean, run_tasks
+from agentflow_bench.asynclm.simulate import MARKUP_WITH_REFERENCES
+from agentflow_bench.asynclm.task import SETTINGS, SPEEDS, pace
 from agentflow_bench.measure import Bar, Figure, Measure, Setting
 
 __all__ = ["latency_measures"]
@@ -27,6 +28,11 @@ def latency_measures(latencies: Latencies) -> list[Measure]:
         Measure("cml", "Markup over requests, against interrupts that cost none.", partial(_cml, latencies)),
         Measure(
             "native", "Chat APIs with tool calls, without and with references.", partial(_native, latencies)
+        ),
+        Measure(
+            "references",
+            "Markup whose calls may name results that are not there yet, against the others.",
+            partial(_references, latencies),
         ),
         Measure(
             "requests", "Requests and input tokens of a task on a chat API.", partial(_requests, latencies)
@@ -108,6 +114,26 @@ def _native(latencies: Latencies, setting: Setting) -> Sequence[Figure]:
                 Figure(f"{at}: native_refs / {other}", ratio, "x", Bar("<=", 1)),
                 Figure(f"{at}: native_refs sooner than sync_sequential", sooner, "x"),
             ]
+    return figures
+
+
+def _references(latencies: Latencies, setting: Setting) -> Sequence[Figure]:
+    figures: list[Figure] = []
+    tasks = latencies.tasks(setting)
+    modes = tuple(MARKUP_WITH_REFERENCES)
+    for name, tps in (("local", 50), ("chat_api", 100)):
+        taken = run_tasks(tasks, pace(name, tps), modes)
+        cases = [Case(task, name, tps, each) for task, each in zip(tasks, taken, strict=True)]
+        for mode, others in (
+            ("cml_text_refs", ("native_refs", "cml_text")),
+            ("in_flight_refs", ("native_refs", "in_flight")),
+        ):
+            for other in others:
+                ratios = [
+                    case.taken[mode].seconds / plain.taken[other].seconds
+                    for case, plain in zip(cases, latencies.cases(setting, name, tps), strict=True)
+                ]
+                figures.append(Figure(f"{name}, {tps} tokens/s: {mode} / {other}", mean(ratios), "x"))
     return figures
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from agentflow.agent import Agent
 from agentflow.endpoints import Endpoint
@@ -20,7 +21,7 @@ from agentflow_bench.asynclm.text_model import TextModel
 from agentflow_bench.asynclm.token_engine import SimulatedEngine
 from agentflow_protocols.chat import Json
 
-__all__ = ["MODES", "Simulation", "Taken", "simulate", "tools_of"]
+__all__ = ["MARKUP_WITH_REFERENCES", "MODES", "Simulation", "Taken", "simulate", "tools_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +79,7 @@ class Simulation:
 async def simulate(runtime: Runtime, task: Task, pace: Pace, mode: str) -> Taken:
     """Run `task` and return what it took. Raises `RunError` when a call was lost or doubled."""
     loop = asyncio.get_running_loop()
-    made = MODES[mode](task, pace)
+    made = (MODES.get(mode) or MARKUP_WITH_REFERENCES[mode])(task, pace)
     result = await runtime.run(made.agent, made.question)
     log = made.log
     if log.began is None or log.shown != {call.id for call in task.calls}:
@@ -119,13 +120,13 @@ def _cml_chat(task: Task, pace: Pace) -> Simulation:
     return _made(CmlChat(Endpoint(model), request_cost=pace.turn_s), task, model.log)
 
 
-def _cml_text(task: Task, pace: Pace) -> Simulation:
-    model = TextModel(Mind(task, pace.tps), pace)
+def _cml_text(task: Task, pace: Pace, *, references: bool = False) -> Simulation:
+    model = TextModel(Mind(task, pace.tps, references=references), pace)
     return _made(CmlText(Endpoint(model), request_cost=pace.turn_s), task, model.log)
 
 
-def _in_flight(task: Task, pace: Pace) -> Simulation:
-    engine = SimulatedEngine(Mind(task, pace.tps), pace)
+def _in_flight(task: Task, pace: Pace, *, references: bool = False) -> Simulation:
+    engine = SimulatedEngine(Mind(task, pace.tps, references=references), pace)
     return _made(InFlight(Endpoint(EngineModel(engine))), task, engine.log)
 
 
@@ -139,3 +140,9 @@ MODES: Mapping[str, Callable[[Task, Pace], Simulation]] = {
     "in_flight": _in_flight,
 }
 """How each mode is simulated, by its name."""
+
+MARKUP_WITH_REFERENCES: Mapping[str, Callable[[Task, Pace], Simulation]] = {
+    "cml_text_refs": partial(_cml_text, references=True),
+    "in_flight_refs": partial(_in_flight, references=True),
+}
+"""Modes beyond those of a task file: the markup's calls, too, may name results that are not there yet."""
