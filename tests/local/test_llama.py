@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from virtual import virtual
 
-from agentflow import Endpoint, Settings, UserError
+from agentflow import Agent, Endpoint, Runtime, Settings, TextDelta, UserError, tool
 from agentflow.errors import ContextOverflow
 from agentflow.local import store
 from agentflow.local.engine import EngineModel, EngineStream
@@ -208,6 +208,30 @@ class TestRealTokens:
             again = open_in_flight(str(store.path_of(NAME)))
             assert await read(again.open(ask("1, 2, 3, 4, 5, 6, 7,", 6), resources)) == "".join(pieces)
             await resources.aclose()
+
+    async def test_an_agent_takes_an_interrupt_between_two_tokens(self) -> None:
+        @tool
+        async def boil(pot: str) -> str:
+            """Boil the water in a pot."""
+            return pot
+
+        async with assert_nothing_left():
+            model = Endpoint(f"in-flight:{NAME}", settings=Settings(temperature=0, max_tokens=12))
+            async with Runtime() as runtime:
+                async with runtime.start(Agent(model, tools=[boil]), "Tell about a soup.") as run:
+                    written = 0
+                    async for event in run:
+                        written += isinstance(event, TextDelta)
+                        if written == 4 and isinstance(event, TextDelta):
+                            await run.interrupt("Only one pot, please.", priority="now")
+                    result = await run.result()
+            assert [message.text for message in result.messages if message.interrupt] == [
+                "[INTR] user [HEAD] Only one pot, please. [END]"
+            ]
+            # All that was read and written before the interrupt was still there after it.
+            read_anew = result.usage.input_tokens - result.usage.cached_tokens
+            assert result.usage.requests == 2
+            assert read_anew < result.usage.input_tokens / 2 + 20
 
 
 @needs_engine
