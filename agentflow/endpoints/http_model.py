@@ -1,4 +1,4 @@
-"""A model behind HTTP that speaks Chat Completions."""
+"""A model behind HTTP, in the dialect of its provider."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from agentflow._version import __version__
+from agentflow.endpoints.dialect import CHAT_COMPLETIONS, Dialect
 from agentflow.endpoints.faults import classify
 from agentflow.endpoints.model import Head
 from agentflow.endpoints.transport import Response, Timeouts, Transport, transport_of
@@ -16,14 +17,7 @@ from agentflow.errors import BadResponse, EndpointUnavailable, UserError
 from agentflow.runtime.resources import Resources
 from agentflow_protocols.chat.capabilities import Capabilities
 from agentflow_protocols.chat.messages import ChatRequest, Delta, Reply
-from agentflow_protocols.chat.openai import encode_request
-from agentflow_protocols.chat.openai_reply import (
-    ErrorReply,
-    ReplyParser,
-    parse_error,
-    parse_reply,
-    reply_deltas,
-)
+from agentflow_protocols.chat.openai_reply import ErrorReply, reply_deltas
 from agentflow_protocols.errors import LocalProtocolError, RemoteProtocolError
 
 if TYPE_CHECKING:
@@ -50,13 +44,14 @@ class HttpModel:
         capabilities: Capabilities,
         timeouts: Timeouts,
         http_client: AsyncClient | Transport | None = None,
+        dialect: Dialect = CHAT_COMPLETIONS,
     ) -> None:
         self.name = name
         self.model = model
         self.capabilities = capabilities
         self.timeouts = timeouts
-        self.url = base_url.rstrip("/") + "/chat/completions"
-        self.completions_url = base_url.rstrip("/") + "/completions"
+        self.base_url = base_url.rstrip("/")
+        self.dialect = dialect
         self._key = key
         self._client = http_client
         self._headers: dict[str, str] | None = None
@@ -65,7 +60,7 @@ class HttpModel:
     def open(self, request: ChatRequest, resources: Resources) -> HttpReplyStream:
         """Return the stream of the reply to `request`. Raises `UserError` when the key is missing."""
         try:
-            body = encode_request(
+            body = self.dialect.encode(
                 request, self.model, stream=self.capabilities.stream, capabilities=self.capabilities
             )
         except LocalProtocolError as error:
@@ -73,16 +68,15 @@ class HttpModel:
         headers = self.headers()
         if request.idempotency_key:
             headers = {**headers, "Idempotency-Key": request.idempotency_key}
-        url = self.url if request.prompt is None else self.completions_url
+        url = self.base_url + self.dialect.path(request, self.model, self.capabilities.stream)
         return HttpReplyStream(self, url, transport_of(resources, self._client), headers, body)
 
     @property
     def identity(self) -> tuple[str, str, str]:
         """Host, hash of the key, model: whoever shares these shares the rate limits."""
         if self._identity is None:
-            key = self.headers().get("Authorization", "")
-            digest = hashlib.sha256(key.encode()).hexdigest()[:16]
-            self._identity = (urlsplit(self.url).netloc.lower(), digest, self.model)
+            digest = hashlib.sha256((self._key() or "").encode()).hexdigest()[:16]
+            self._identity = (urlsplit(self.base_url).netloc.lower(), digest, self.model)
         return self._identity
 
     def headers(self) -> dict[str, str]:
@@ -95,7 +89,7 @@ class HttpModel:
             }
             key = self._key()
             if key is not None:
-                headers["Authorization"] = f"Bearer {key}"
+                headers |= self.dialect.headers(key)
             self._headers = headers
         return self._headers
 
@@ -124,7 +118,7 @@ class HttpReplyStream:
         self._transport = transport
         self._headers = headers
         self._body = body
-        self._parser = ReplyParser()
+        self._parser = model.dialect.reader()
         self.ready: deque[Delta] = deque()
         """Deltas that have come, and may be taken without waiting."""
         self._response: Response | None = None
@@ -176,7 +170,7 @@ class HttpReplyStream:
         try:
             if response.status != 200:
                 body = await _read(response, _MAX_ERROR_BODY)
-                raise classify(model.name, response.status, parse_error(body), response.headers)
+                raise classify(model.name, response.status, model.dialect.parse_error(body), response.headers)
             self._whole(await _read(response, None))
         except BaseException:
             await response.aclose()
@@ -185,7 +179,7 @@ class HttpReplyStream:
 
     def _whole(self, body: bytes) -> None:
         try:
-            self._reply = parse_reply(body)
+            self._reply = self._model.dialect.parse_reply(body)
         except ErrorReply as error:
             raise classify(self._model.name, 200, error.error) from None
         except RemoteProtocolError as error:

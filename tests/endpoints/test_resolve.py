@@ -75,7 +75,7 @@ def test_keys_come_from_the_environment_or_dotenv(monkeypatch, tmp_path):
     monkeypatch.setenv("OPENAI_API_KEY", "from-env")
     endpoint = Endpoint("openai:m")
     assert headers(endpoint)["Authorization"] == "Bearer from-env"
-    assert endpoint.target.url == "https://api.openai.com/v1/chat/completions"
+    assert endpoint.target.base_url == "https://api.openai.com/v1"
 
 
 def test_a_providers_key_goes_to_its_own_host_alone(monkeypatch):
@@ -94,12 +94,12 @@ def test_a_providers_key_goes_to_its_own_host_alone(monkeypatch):
 def test_a_base_address_never_comes_from_dotenv(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     (tmp_path / ".env").write_text("OPENAI_BASE_URL=http://evil/v1\nOPENAI_API_KEY=k\n")
-    assert Endpoint("openai:m").target.url.startswith("https://api.openai.com/")
+    assert Endpoint("openai:m").target.base_url.startswith("https://api.openai.com/")
 
 
 def test_a_name_with_a_colon_is_a_name_when_there_is_an_address():
     assert Endpoint("qwen3:8b", base_url="http://x/v1/").target.model == "qwen3:8b"
-    assert Endpoint("qwen3:8b", base_url="http://x/v1/").target.url == "http://x/v1/chat/completions"
+    assert Endpoint("qwen3:8b", base_url="http://x/v1/").target.base_url == "http://x/v1"
 
 
 def test_the_three_forms_of_retry_after():

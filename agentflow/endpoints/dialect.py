@@ -1,0 +1,82 @@
+"""What differs between providers on the wire: addresses, headers, bodies, replies.
+
+A dialect is a value of functions from `agentflow_protocols.chat`, which do no I/O.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from agentflow_protocols.chat import openai, openai_reply
+from agentflow_protocols.chat.capabilities import Capabilities
+from agentflow_protocols.chat.messages import ChatRequest, Delta, Reply
+
+__all__ = ["CHAT_COMPLETIONS", "Dialect", "ReplyReader", "bearer"]
+
+
+class ReplyReader(Protocol):
+    """Reads one streamed reply: `feed` until `done` or the stream's end, then `finish`."""
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing more is to be read."""
+
+    @property
+    def fault(self) -> Exception | None:
+        """What was malformed, None for a stream that only ended too soon."""
+
+    def feed(self, chunk: bytes) -> list[Delta]:
+        """Return what `chunk` adds to the reply."""
+
+    def end(self) -> list[Delta]:
+        """Say that the stream has ended; return what that adds."""
+
+    def finish(self) -> Reply:
+        """Return the whole reply. Raises `ErrorReply` or `RemoteProtocolError`."""
+
+
+class Encode(Protocol):
+    """Write the body of a request."""
+
+    def __call__(
+        self, request: ChatRequest, model: str, *, stream: bool, capabilities: Capabilities
+    ) -> bytes:
+        """Return the body. Raises `LocalProtocolError` for what the endpoint can't take."""
+
+
+@dataclass(slots=True, frozen=True)
+class Dialect:
+    """How a provider is spoken to.
+
+    `path(request, model, stream)` goes behind the base address; `headers(key)` carries the
+    key; `parse_error` reads the body of a refusal.
+    """
+
+    name: str
+    path: Callable[[ChatRequest, str, bool], str]
+    headers: Callable[[str], dict[str, str]]
+    encode: Encode
+    reader: Callable[[], ReplyReader]
+    parse_reply: Callable[[bytes], Reply]
+    parse_error: Callable[[bytes], openai_reply.ServerError] = openai_reply.parse_error
+
+
+def bearer(key: str) -> dict[str, str]:
+    """Return the header that most providers take a key in."""
+    return {"Authorization": f"Bearer {key}"}
+
+
+def _path(request: ChatRequest, model: str, stream: bool) -> str:
+    return "/chat/completions" if request.prompt is None else "/completions"
+
+
+CHAT_COMPLETIONS = Dialect(
+    "chat-completions",
+    _path,
+    bearer,
+    openai.encode_request,
+    openai_reply.ReplyParser,
+    openai_reply.parse_reply,
+)
