@@ -46,6 +46,11 @@ class Run(Generic[T]):
         self._task = asyncio.create_task(work, name=self._state.id)
         self._state.task = self._task
         self._track(self._task)
+        try:
+            await asyncio.sleep(0)  # it begins: what is sent to it comes after what the journal knows
+        except asyncio.CancelledError:
+            await self._end("cancelled", "its start was cancelled")
+            raise
         return self
 
     async def __aexit__(

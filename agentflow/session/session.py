@@ -262,7 +262,7 @@ class Session:
             owed = any(not call.silent for call in board.owed)
             if not owed and not inbox.waking:
                 return True
-            if owed and not inbox.waking and await self._finish_early():
+            if owed and not inbox.waking and await self._finish_early() and not inbox.waking:
                 return True
         if known is not None:
             delivery = await self._same_delivery(cast("dict[str, list[object]]", decode(known.output)))
