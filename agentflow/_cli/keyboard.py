@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager
 from types import TracebackType
 
 from agentflow._cli.say import write_text
+from agentflow._cli.typed import TypedLines
 from agentflow.runtime.clock import current_clock
 
 __all__ = ["Keyboard"]
@@ -21,12 +22,10 @@ class Keyboard:
     """
 
     def __init__(self) -> None:
-        self._lines: asyncio.Queue[str | None] = asyncio.Queue()
+        self.typed = TypedLines()
         self._loop = asyncio.get_running_loop()
         self._external: AbstractContextManager[None] | None = None
         self._closed = False
-        self._ended = False
-        self._back: list[str] = []
         self._open_line = False
 
     async def __aenter__(self) -> Keyboard:
@@ -42,21 +41,8 @@ class Keyboard:
         if self._external is not None:
             self._external.__exit__(kind, error, trace)
 
-    def __aiter__(self) -> Keyboard:
-        return self
-
-    async def __anext__(self) -> str:
-        if self._back:
-            return self._back.pop()
-        line = None if self._ended else await self._lines.get()
-        if line is None:
-            self._ended = True
-            raise StopAsyncIteration
-        return line.strip()
-
-    def put_back(self, line: str) -> None:
-        """Let `line` be the next one again."""
-        self._back.append(line)
+    def __aiter__(self) -> TypedLines:
+        return self.typed
 
     def write(self, text: str) -> None:
         """Show text that comes in pieces."""
@@ -72,7 +58,7 @@ class Keyboard:
         while not self._closed:
             line = sys.stdin.readline()
             try:
-                self._loop.call_soon_threadsafe(self._lines.put_nowait, line or None)
+                self._loop.call_soon_threadsafe(self.typed.put, line or None)
             except RuntimeError:  # the loop has been closed meanwhile
                 return
             if not line:

@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from agentflow._cli.typed import TypedLines
 from agentflow.runtime.clock import current_clock
 from agentflow.runtime.ending import end_all
 
@@ -29,9 +30,7 @@ class Screen:
 
     def __init__(self, running: Callable[[], list[str]]) -> None:
         self._running = running
-        self._lines: asyncio.Queue[str | None] = asyncio.Queue()
-        self._back: list[str] = []
-        self._ended = False
+        self.typed = TypedLines()
         self._partial = ""
         self._stack = ExitStack()
         self._reader: asyncio.Task[None] | None = None
@@ -55,21 +54,8 @@ class Screen:
             await end_all((self._reader,))
         self._stack.close()
 
-    def __aiter__(self) -> Screen:
-        return self
-
-    async def __anext__(self) -> str:
-        if self._back:
-            return self._back.pop()
-        line = None if self._ended else await self._lines.get()
-        if line is None:
-            self._ended = True
-            raise StopAsyncIteration
-        return line.strip()
-
-    def put_back(self, line: str) -> None:
-        """Let `line` be the next one again."""
-        self._back.append(line)
+    def __aiter__(self) -> TypedLines:
+        return self.typed
 
     def write(self, text: str) -> None:
         """Show text that comes in pieces; its last line stands above the prompt until it is whole."""
@@ -94,9 +80,9 @@ class Screen:
                 line = await prompt.prompt_async()
                 self.end_line()
                 write_text(f"> {line}\n")
-                self._lines.put_nowait(line)
+                self.typed.put(line)
         except (EOFError, KeyboardInterrupt):
-            self._lines.put_nowait(None)
+            self.typed.put(None)
 
     def _message(self) -> StyleAndTextTuples:
         """Return what stands before the cursor: the open line, what is under way, the prompt.

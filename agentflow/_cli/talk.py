@@ -105,7 +105,7 @@ class Talk:
                 elif line:
                     await run.interrupt(line, priority="now")
             except RunError:  # it has just ended: the line is the next turn's
-                console.put_back(line)
+                console.typed.put_back(line)
                 return None
         if isinstance(console, Screen):  # Ctrl-C or Ctrl-D
             self.quits = True

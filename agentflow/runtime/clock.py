@@ -85,12 +85,6 @@ class Guard:
         self._arm()
         return self
 
-    def reschedule(self, seconds: float | None) -> None:
-        """Let `seconds` count from now."""
-        self._disarm()
-        self._seconds = seconds
-        self._arm()
-
     def _arm(self) -> None:
         if self._seconds is None:
             return
