@@ -158,7 +158,7 @@ class ChatServer:
             request.status = 200
             connection.respond(200, json.dumps(body).encode())
             return
-        if not request.path.endswith("/chat/completions") or request.method != "POST":
+        if not request.path.endswith("/completions") or request.method != "POST":
             self._refuse(connection, request, Fault("status", 404, message=f"no {request.path} here"))
             return
         wait = self._over_limit(request.at)
@@ -229,11 +229,13 @@ class ChatServer:
                 _call(i, call.id or f"call_{request.number}_{i}", call.name, call.text())
                 for i, call in enumerate(reply.calls)
             ]
+        chats = _chats(request)
+        said = {"message": message} if chats else {"text": reply.text}
         body = {
             "id": f"chatcmpl-{request.number}",
-            "object": "chat.completion",
+            "object": "chat.completion" if chats else "text_completion",
             "model": request.body.get("model", self.model),
-            "choices": [{"index": 0, "message": message, "finish_reason": _finish(reply)}],
+            "choices": [{"index": 0, **said, "finish_reason": _finish(reply)}],
             "usage": _usage(request.body, reply) if self.send_usage else None,
         }
         data = json.dumps(body).encode()
@@ -282,11 +284,13 @@ class ChatServer:
             at = 0.0 if speed is None else written / 4 / speed
             timed.append((at, f'{head}"choices":[{choice}]}}\n\n'.encode()))
 
-        put(0, {"role": "assistant", "content": ""})
+        chats = _chats(request)
+        if chats:
+            put(0, {"role": "assistant", "content": ""})
         for piece in pieces(reply.reasoning):
             put(len(piece), {"reasoning_content": piece})
         for piece in pieces(reply.text):
-            send(len(piece), _text_choice(piece))
+            send(len(piece), _text_choice(piece, chats))
         for i, call in enumerate(reply.calls):
             identity = call.id or f"call_{request.number}_{i}"
             put(len(call.name), {"tool_calls": [_call(i, identity, call.name, "")]})
@@ -310,9 +314,15 @@ _STREAM_HEAD = (
 )
 
 
+def _chats(request: ServedRequest) -> bool:
+    """Return whether a request is for chat, and not for the going on of a text."""
+    return request.path.endswith("/chat/completions")
+
+
 @lru_cache(maxsize=4096)
-def _text_choice(piece: str) -> str:
-    return json.dumps({"index": 0, "delta": {"content": piece}, "finish_reason": None})
+def _text_choice(piece: str, chats: bool) -> str:
+    said: dict[str, Json] = {"delta": {"content": piece}} if chats else {"text": piece}
+    return json.dumps({"index": 0, **said, "finish_reason": None})
 
 
 def _replies(source: ReplySource) -> Callable[[Mapping[str, Json]], ScriptedReply]:
@@ -368,6 +378,6 @@ def _written(reply: ScriptedReply) -> int:
 
 
 def _usage(body: Mapping[str, Json], reply: ScriptedReply) -> Json:
-    asked = len(json.dumps(body.get("messages", []))) // 4 + 1
+    asked = len(json.dumps(body.get("messages") or body.get("prompt") or "")) // 4 + 1
     written = -(-_written(reply) // 4)
     return {"prompt_tokens": asked, "completion_tokens": written, "total_tokens": asked + written}

@@ -1,0 +1,78 @@
+"""Markup over real HTTP: `/completions` and chat, cut on the wire, and a stream that is dropped."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from agentflow import Agent, Endpoint, Runtime, TextDelta, tool
+from agentflow.session import CmlChat, CmlText
+from agentflow.testing import LoopbackServer, ScriptedReply, assert_nothing_left
+
+
+@tool(idempotent=True)
+async def look() -> str:
+    """Look."""
+    await asyncio.sleep(0.01)
+    return "seen"
+
+
+def told(body) -> str:
+    """Return what the model has before it."""
+    if "prompt" in body:
+        return body["prompt"].split("<|im_start|>assistant\n")[-1]
+    return "\n".join(str(message["content"]) for message in body["messages"][1:])
+
+
+@pytest.mark.parametrize("carrier", [CmlChat, CmlText])
+async def test_a_call_and_its_result(carrier):
+    def answer(body):
+        if "[CALL] c1" not in told(body):
+            return "Let me see. [CALL] c1 [HEAD] look {} [END][TRAP] [END]"
+        return "I saw it." if "[INTR] c1 [HEAD] seen [END]" in told(body) else "[TRAP] [END]"
+
+    with LoopbackServer(answer) as server, assert_nothing_left():
+        async with Runtime() as runtime:
+            result = await runtime.run(
+                Agent(carrier(Endpoint("m", base_url=server.url)), tools=[look]), "Go."
+            )
+        assert result.output == "I saw it."
+        path = "/v1/chat/completions" if carrier is CmlChat else "/v1/completions"
+        assert {request.path for request in server.requests} == {path}
+
+
+@pytest.mark.parametrize("carrier", [CmlChat, CmlText])
+async def test_a_cut_closes_the_request_and_the_text_goes_on(carrier):
+    def answer(body):
+        return "I stop." if "Stop." in told(body) else ScriptedReply(text="word " * 200, tokens_per_second=40)
+
+    with LoopbackServer(answer) as server:
+        agent = Agent(carrier(Endpoint("m", base_url=server.url)), tools=[look])
+        async with Runtime() as runtime, runtime.start(agent, "Go.") as run:
+            async for event in run:
+                if isinstance(event, TextDelta) and "word" in event.text and not server.disconnects:
+                    await run.interrupt("Stop.", priority="now")
+                    await server.until(lambda: len(server.disconnects) == 1)
+            result = await run.result()
+        first, second = server.requests
+        assert result.output == "I stop."
+        assert first.left_at is not None
+        assert told(second.body).count("word") < 200
+        if carrier is CmlText:
+            assert second.body["prompt"].startswith(first.body["prompt"])
+
+
+async def test_a_stream_dropped_inside_a_block_is_gone_on_with():
+    def answer(body):
+        if "[CALL] c1" not in told(body):
+            return "Now. [CALL] c1 [HEAD] look {} [END] [CALL] c2 [HEAD] look {} [END][TRAP] [END]"
+        return "Done." if "[INTR] c1 [HEAD] seen [END]" in told(body) else "[TRAP] [END]"
+
+    with LoopbackServer(answer, faults=["cut"]) as server, assert_nothing_left():
+        async with Runtime() as runtime:
+            agent = Agent(CmlText(Endpoint("m", base_url=server.url)), tools=[look])
+            result = await runtime.run(agent, "Go.")
+    assert result.output == "Done."
+    text = "".join(message.text for message in result.messages if message.role == "assistant")
+    assert text.count("[CALL] c1") == 1
