@@ -94,11 +94,13 @@ def _asynclm(
             raise UserError("--setting and --tps go together: --setting chat_api --tps 100")
         _print(one_setting(found, setting, tps, as_text=not as_json))
         return
-    latencies = Latencies()
-    result, outcomes = _measured(suite(latencies), Setting(found, quick), only or [], as_json)
+    latencies, given = Latencies(), Setting(found, quick)
+    if found is not None:
+        latencies.tasks(given)  # a file that holds none is told at once
+    result, outcomes = _measured(suite(latencies), given, only or [], as_json)
     paths = [] if only else report.write_results(out, result, outcomes)
     if paths and found is not None:
-        paths += chart_and_tables(out, result, latencies, Setting(found, quick))
+        paths += chart_and_tables(out, result, latencies, given)
     _end(result, paths)
 
 

@@ -254,8 +254,10 @@ def test_the_command(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AGENTFLOW_ASYNCLM")
     assert "AGENTFLOW_ASYNCLM" in str(runner.invoke(app, asked).exception)
     file.write_text("{}\n")
-    broken = runner.invoke(app, [*asked, "--data", str(file)])
-    assert "tasks.jsonl:1: no task" in str(broken.exception)
+    for options in (asked, ["asynclm"]):
+        broken = runner.invoke(app, [*options, "--data", str(file)])
+        assert isinstance(broken.exception, UserError)
+        assert "tasks.jsonl:1: no task" in str(broken.exception)
 
 
 def test_the_report(file: Path, tmp_path: Path) -> None:
