@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["Delivery", "Offer", "compose", "overwrite", "wait_for_delivery", "worth_a_cut"]
 
 _FOREVER = float("inf")
+_MARKUP = Markup()
 _REWRITTEN = 2000  # characters of the model's text behind a placeholder that may have to be read anew
 _TICK = 1e-6  # seconds that two times may differ by and be the same
 
@@ -192,7 +193,7 @@ def compose(
     if late and markup is None:
         messages += [Message("tool", call.text, call_id=call.id) for call in owed]
         owed = []
-    form = markup or Markup()
+    form = markup or _MARKUP
     blocks = [encode_interrupt(call.id, call.text, form) for call in owed]
     if plain and not blocks and not delivery.notes and all(i.source == "user" for i in delivery.interrupts):
         text = "\n\n".join(item.text for item in delivery.interrupts)
