@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     )
     from agentflow.main import run
     from agentflow.runtime import Context, Limits, Result, Run, Runtime, Timer
+    from agentflow.team import Team
     from agentflow.tools import Progress, Tool, tool
     from agentflow_protocols.chat import FilePart, ImagePart, Message, Settings, TextPart, Usage
     from agentflow_protocols.trace import (
@@ -59,6 +60,7 @@ __all__ = [
     "RunError",
     "Runtime",
     "Settings",
+    "Team",
     "TextDelta",
     "TextPart",
     "Timeouts",
@@ -90,6 +92,7 @@ _HOMES = {
     ),
     "agentflow.main": ("run",),
     "agentflow.runtime": ("Context", "Limits", "Result", "Run", "Runtime", "Timer"),
+    "agentflow.team": ("Team",),
     "agentflow.tools": ("Progress", "Tool", "tool"),
     "agentflow_protocols.chat": ("FilePart", "ImagePart", "Message", "Settings", "TextPart", "Usage"),
     "agentflow_protocols.trace": (
