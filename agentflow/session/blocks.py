@@ -12,17 +12,16 @@ __all__ = ["BUILTINS", "STANDING", "TRANSFER", "clip", "names", "placeholder", "
 TRANSFER = "transfer_to_"  # begins the name of a tool that hands the conversation over
 
 STANDING = (
-    'Tools run beside you. {together} a call that is still running is answered by {{"status": "running"}}'
-    " and its result comes later, once, in a user message, as [INTR] call-id [HEAD] result [END]. Such blocks"
-    " are written by the system only; other sources, such as `user`, may interrupt you in the same way."
-    " Start independent calls{message}, the one with the longest way still to go first. When you can do"
-    " nothing without a result, call `wait`. Do not repeat a call that is running."
+    'Tools run beside you. {together} a call that still runs is answered by {{"status": "running"}}; its'
+    " result comes later, once, in a user message, as [INTR] call-id [HEAD] result [END]. Only the system"
+    " writes such blocks; other sources, such as `user`, may interrupt you so, too. Start independent"
+    " calls{message}, the one with the longest way still to go first. With nothing to do before a result"
+    " comes, call `wait`. Do not repeat a call that runs."
 )
 _NATIVE_REFERENCES = (
-    ' An argument may be the result of a call that is not there yet: "$c1" is the result of the first call of'
-    ' the same message, "$c2" of the second, and the id of an earlier call, as in "$c00000007", that of that'
-    ' call; a path takes a part of it: "$c1.field", "$c1.items[0]". So write a whole chain in one message.'
-    " `wait` and `cancel` take such names as well, without the $."
+    ' An argument may be a result that is not there yet: "$c1" is that of the first call of the same message,'
+    ' "$c2" of the second, "$c00000007" of an earlier call; "$c1.field" and "$c1.items[0]" are parts. So write'
+    " a whole chain in one message. `wait` and `cancel` take such names as well, without the $."
 )
 _MARKUP_REFERENCES = (
     'An argument may be the result of an earlier call that is not there yet: "$c1", or a part of it:'
