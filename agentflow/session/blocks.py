@@ -20,8 +20,8 @@ STANDING = (
 )
 _NATIVE_REFERENCES = (
     ' An argument may be a result that is not there yet: "$c1" is that of the first call of the same message,'
-    ' "$c2" of the second, "$c00000007" of an earlier call; "$c1.field" and "$c1.items[0]" are parts. So write'
-    " a whole chain in one message. `wait` and `cancel` take such names as well, without the $."
+    ' "$c2" of the second, "$c00000007" of an earlier call; "$c1.field" and "$c1.items[0]" are parts. So'
+    " write a whole chain in one message. `wait` and `cancel` take such names as well, without the $."
 )
 _MARKUP_REFERENCES = (
     'An argument may be the result of an earlier call that is not there yet: "$c1", or a part of it:'
