@@ -25,6 +25,7 @@ from agentflow_protocols.trace import (
 
 if TYPE_CHECKING:
     from agentflow.agent import Agent
+    from agentflow.team import Team
     from agentflow_protocols.chat import Json, Message
 
 __all__ = ["Talk"]
@@ -37,7 +38,7 @@ _SHOWN = 8  # calls shown below the prompt
 class Talk:
     """A conversation: what the agent is, and what was said. `drawn`: on a terminal that can be drawn on."""
 
-    agent: Agent[object, Json]
+    agent: Agent[object, Json] | Team[object, Json]
     limits: Limits | None
     quiet: bool
     drawn: bool = False

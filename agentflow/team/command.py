@@ -37,15 +37,23 @@ class _TakesTools(Protocol):
 class Command(Generic[Deps]):
     """The leader's tools in one run of a team."""
 
-    def __init__(self, crew: Crew[Deps], leader: str, workers: Mapping[str, Job[Deps, str, object]]) -> None:
+    def __init__(
+        self,
+        crew: Crew[Deps],
+        leader: str,
+        workers: Mapping[str, Job[Deps, str, object]],
+        about: Mapping[str, str],
+    ) -> None:
         self._crew = crew
         self._leader = leader
         self._workers = workers
+        self._about = about
 
     def tools(self) -> Sequence[Tool[..., object]]:
         """Return the tools."""
         worker: dict[str, Json] = {"type": "string", "enum": list(self._workers)}
-        names = ", ".join(self._workers)
+        told = [f"{name}: {self._about[name]}" if self._about.get(name) else name for name in self._workers]
+        names = "; ".join(told)
         return (
             Tool.from_schema(
                 "assign",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from copy import copy
+from difflib import get_close_matches
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Generic, TypeAlias
 
@@ -41,7 +42,8 @@ class Team(Generic[Deps, Out]):
     wait, when it has answered. A worker that is free takes the next task at once. Each task is
     a run of its worker, which has two more tools if it is an agent: `report` and `ask`. What it
     says by them interrupts the leader, from `agent.NAME`. Only the leader commands. A worker
-    may be a Team. `limits` hold for leader and workers together, and default to 10,000 turns.
+    may be a Team. `about` tells the leader what a worker is for. `limits` hold for leader and
+    workers together, in place of the leader's own, and default to 10,000 turns.
     """
 
     def __init__(
@@ -50,6 +52,7 @@ class Team(Generic[Deps, Out]):
         workers: Workers[Deps],
         *,
         name: str = "team",
+        about: Mapping[str, str] | None = None,
         limits: Limits | None = None,
     ) -> None:
         if not isinstance(leader, Agent):
@@ -66,6 +69,12 @@ class Team(Generic[Deps, Out]):
                 raise UserError(f"team {name}: worker {worker}: {type(job).__name__} can't be run")
             _refuse(name, f"worker {worker}", job, DUTIES)
         _refuse(name, "the leader", leader, COMMANDS)
+        self.about = dict(about or {})
+        for worker in self.about:
+            if worker not in workers:
+                near = get_close_matches(worker, workers, 1)
+                hint = f" (did you mean `{near[0]}`?)" if near else ""
+                raise UserError(f"team {name}: about tells of {worker!r}, which is no worker{hint}")
         self.name = name
         self.leader = leader
         self.workers: Workers[Deps] = MappingProxyType(dict(workers))
@@ -82,7 +91,7 @@ class Team(Generic[Deps, Out]):
     async def __run__(self, context: Context[Deps], input: Input, /) -> Out:
         """Let the leader work on `input`, and return its answer. See `Runtime.run`."""
         crew = Crew(context, self.workers)
-        command = Command(crew, self.leader.name, self.workers)
+        command = Command(crew, self.leader.name, self.workers, self.about)
         return await self.leader.with_tools(*command.tools()).__run__(context, input)
 
     def with_tools(self, *tools: Tool[..., object]) -> Team[Deps, Out]:

@@ -11,7 +11,9 @@ from typing import TypeVar, cast
 from agentflow.agent import Agent, JsonSchema
 from agentflow.endpoints import Endpoint, Price, Timeouts
 from agentflow.errors import UserError
-from agentflow.runtime import Limits
+from agentflow.runtime import Limits, Timer
+from agentflow.session import Carrier, CmlChat, CmlText, InFlight
+from agentflow.team import Team
 from agentflow.tools import Tool, from_function
 from agentflow.tools.options import OptionValues
 from agentflow.workflow.check import folder_of, read_text
@@ -28,16 +30,26 @@ from agentflow_protocols.workflow import (
     Parsed,
     Problem,
     SettingsSection,
+    TeamUse,
     TimeoutsSection,
     ToolSection,
     Workflow,
 )
 
-__all__ = ["build_agents", "build_endpoints", "build_limits", "build_tools"]
+__all__ = ["build_agents", "build_endpoints", "build_limits", "build_team", "build_tools"]
 
 T = TypeVar("T")
 AnyTool = Tool[..., object]
-_OPTIONS = ("timeout", "retries", "max_parallel", "reply", "idempotent", "needs_approval", "estimate")
+_OPTIONS = (
+    "timeout",
+    "retries",
+    "max_parallel",
+    "reply",
+    "idempotent",
+    "needs_approval",
+    "estimate",
+    "urgency",
+)
 
 
 def build_endpoints(workflow: Workflow, parsed: Parsed, model: str | None) -> dict[str, Endpoint]:
@@ -157,8 +169,8 @@ def build_agents(
         own = [tools[tool] for tool in section.tools]
         for other in section.agents:
             own.append(build(other).as_tool(description=workflow.agents[other].description or None))
-        built[name] = agent = Agent[object, Json](
-            endpoints[section.endpoint],
+        agent = Agent[object, Json](
+            _carrier(section, endpoints[section.endpoint]),
             name=name,
             instructions=_instructions(name, section, parsed, inputs),
             tools=own,
@@ -169,11 +181,37 @@ def build_agents(
             on_overflow=section.on_overflow or "compact",
             output_retries=2 if section.output_retries is None else section.output_retries,
             grace=section.grace,
+            trap=section.trap or "any",
+            references=section.references is not False,
         )
+        for timer in section.timers:
+            ticks = Timer(timer.every, timer.text, after=timer.after, times=timer.times)
+            agent = agent.listen(ticks, name=timer.name, priority=timer.priority)
+        built[name] = agent
         agent.handoffs = {other: build(other) for other in section.handoffs}  # may lead back here
         return agent
 
     return build
+
+
+def build_team(
+    workflow: Workflow, team: TeamUse, build: Callable[[str], Agent[object, Json]]
+) -> Team[object, Json]:
+    """Return the team of a workflow, of agents that `build` gives by name."""
+    about = {name: workflow.agents[name].description for name in team.workers}
+    workers = {name: build(name) for name in team.workers}
+    return Team(build(team.leader), workers, name=workflow.name or "team", about=about)
+
+
+def _carrier(section: AgentSection, endpoint: Endpoint) -> Endpoint | Carrier:
+    match section.carrier:
+        case "cml-chat":
+            return CmlChat(endpoint)
+        case "cml-text":
+            return CmlText(endpoint)
+        case "in-flight":
+            return InFlight(endpoint)
+    return endpoint
 
 
 def _instructions(name: str, section: AgentSection, parsed: Parsed, inputs: Mapping[str, Json]) -> str:

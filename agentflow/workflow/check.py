@@ -76,9 +76,9 @@ def template_names(parsed: Parsed) -> Names:
 
 def _templates(parsed: Parsed) -> Iterator[Problem]:
     names = template_names(parsed)
-    agent = parsed.merged.get("agent")
-    if isinstance(agent, dict):
-        yield from _in_templates(parsed, ("agent", "input"), names)
+    for section in ("agent", "team"):
+        if isinstance(parsed.merged.get(section), dict):
+            yield from _in_templates(parsed, (section, "input"), names)
     yield from _in_templates(parsed, ("output",), {**names, "output": None, "run": RUN_NAMES})
     for name in _names(parsed, "agents"):
         yield from _in_templates(parsed, ("agents", name, "instructions"), names)

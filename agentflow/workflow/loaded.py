@@ -13,7 +13,16 @@ from agentflow.agent import Agent
 from agentflow.agent.agent import TURNS
 from agentflow.endpoints import Endpoint
 from agentflow.runtime import Context, Limits
-from agentflow.workflow.build import AnyTool, build_agents, build_endpoints, build_limits, build_tools
+from agentflow.team import Team
+from agentflow.team.team import TURNS as TEAM_TURNS
+from agentflow.workflow.build import (
+    AnyTool,
+    build_agents,
+    build_endpoints,
+    build_limits,
+    build_team,
+    build_tools,
+)
 from agentflow.workflow.check import WorkflowError, check_workflow, folder_of
 from agentflow.workflow.inputs import read_inputs
 from agentflow.workflow.tally import tally_of
@@ -73,9 +82,10 @@ class LoadedWorkflow:
     @property
     def limits(self) -> Limits | None:
         """The limits of a whole run: the workflow's, and those of the agent that it runs."""
-        return build_limits(
-            self.workflow.limits, self.workflow.agents[self.workflow.agent.use].limits, _TURNS
-        )
+        workflow = self.workflow
+        if workflow.team is not None:
+            return build_limits(workflow.limits, LimitsSection(turns=TEAM_TURNS))
+        return build_limits(workflow.limits, workflow.agents[workflow.entry[0]].limits, _TURNS)
 
     @property
     def inputs(self) -> Mapping[str, InputSection]:
@@ -94,7 +104,7 @@ class LoadedWorkflow:
 
     def check_endpoints(self) -> None:
         """Look that every endpoint of this run can be used. Raises `UserError` for a missing key or file."""
-        agents, wanted = self.workflow.agents, [self.workflow.agent.use]
+        agents, wanted = self.workflow.agents, list(self.workflow.entry)
         seen: set[str] = set()
         while wanted:
             name = wanted.pop()
@@ -103,16 +113,19 @@ class LoadedWorkflow:
                 self.endpoints[agents[name].endpoint].check()
                 wanted += [*agents[name].agents, *agents[name].handoffs]
 
-    def agent(self, inputs: Mapping[str, Json]) -> Agent[object, Json]:
-        """Return the agent that a run with these inputs runs."""
+    def agent(self, inputs: Mapping[str, Json]) -> Agent[object, Json] | Team[object, Json]:
+        """Return the agent, or the team, that a run with these inputs runs."""
         build = build_agents(self.workflow, self.parsed, self.endpoints, self.tools, inputs)
-        return build(self.workflow.agent.use)
+        if self.workflow.team is not None:
+            return build_team(self.workflow, self.workflow.team, build)
+        return build(self.workflow.entry[0])
 
     async def __run__(self, context: Context[object], input: Mapping[str, Json] | None) -> Json:
         """Run the agent with the inputs and return its output, or the rendered `output`."""
         inputs = self.read_inputs(input if input is not None else self.given or {})
         agent = self.agent(inputs)
-        text = render(self.workflow.agent.input, {"inputs": inputs}, "agent.input")
+        where = "agent.input" if self.workflow.team is None else "team.input"
+        text = render(self.workflow.use.input, {"inputs": inputs}, where)
         text = text if isinstance(text, str) else json.dumps(text, ensure_ascii=False)
         if self.workflow.output is None:
             return await agent.__run__(context, text)

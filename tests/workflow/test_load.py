@@ -14,6 +14,7 @@ import pytest
 import agentflow
 from agentflow.errors import UserError
 from agentflow.workflow import LoadedWorkflow, WorkflowError, check_workflow, load
+from agentflow.workflow.build import build_agents
 from agentflow_protocols.chat import Json
 from agentflow_protocols.workflow import parse_workflow
 
@@ -44,7 +45,7 @@ endpoints:
   spare: {model: x, base_url: "http://127.0.0.1:9/v1", concurrency: 3}
 tools:
   boil: {python: "kitchen:boil", timeout: 1m, retries: 1, max_parallel: 2, reply: wait, idempotent: true,
-         needs_approval: true, estimate: PT30S, description: Boil it.}
+         needs_approval: true, estimate: PT30S, urgency: silent, description: Boil it.}
 agents:
   critic: {endpoint: spare, description: Says what is wrong.}
   cook: {endpoint: main, tools: [boil], agents: [critic], handoffs: [critic], limits: {turns: 4, time: 2m},
@@ -67,7 +68,7 @@ limits: {money: 0.5, turns: 7, time: 1m}
     tool = workflow.tools["boil"]
     assert (tool.options.timeout, tool.options.estimate, tool.options.max_parallel) == (60, 30, 2)
     assert (tool.options.reply, tool.options.idempotent, tool.options.needs_approval) == ("wait", True, True)
-    assert tool.spec.description == "Boil it."
+    assert (tool.options.urgency, tool.spec.description) == ("silent", "Boil it.")
     agent = workflow.agent({})
     assert sorted(agent.tools) == ["boil", "critic"]
     assert agent.tools["critic"].spec.description == "Says what is wrong."
@@ -75,6 +76,74 @@ limits: {money: 0.5, turns: 7, time: 1m}
     assert (agent.settings.max_tokens, agent.on_finish) == (9, "cancel")
     assert (agent.on_overflow, agent.output_retries, agent.grace) == ("error", 0, 0.0)
     assert workflow.limits == agentflow.Limits(turns=4, money=0.5, time=60)
+
+
+def test_how_an_agent_is_reached_and_what_it_hears(tmp_path: Path) -> None:
+    """WF-2.12, WF-2.13."""
+    path = write(
+        tmp_path,
+        """\
+endpoints:
+  main: {model: "scripted:replies.yaml"}
+  here: {model: "in-flight:x.gguf"}
+agents:
+  plain: {endpoint: main}
+  chat: {endpoint: main, carrier: cml-chat, trap: all, references: false}
+  text: {endpoint: main, carrier: cml-text}
+  near: {endpoint: here}
+  cook: {endpoint: main, agents: [plain, chat, text, near],
+         timers: [{every: 10m, text: still there?, times: 3, after: 0},
+                  {every: 5s, name: tick, priority: silent}]}
+agent: {use: cook, input: hi}
+""",
+    )
+    workflow = load(path)
+    inputs: dict[str, Json] = {}
+    build = build_agents(workflow.workflow, workflow.parsed, workflow.endpoints, workflow.tools, inputs)
+    carriers = {name: type(build(name).carrier).__name__ for name in workflow.workflow.agents}
+    assert carriers == {
+        "plain": "Native",
+        "chat": "CmlChat",
+        "text": "CmlText",
+        "near": "InFlight",
+        "cook": "Native",
+    }
+    assert (build("chat").trap, build("chat").references) == ("all", False)
+    assert (build("plain").trap, build("plain").references) == ("any", True)
+    first, second = build("cook").sources
+    assert (first.name, first.source.every, first.source.after, first.source.times) == ("timer", 600, 0, 3)
+    assert (first.source.text, first.priority) == ("still there?", "next")
+    assert (second.name, second.source.every, second.priority) == ("tick", 5, "silent")
+
+
+def test_a_team_leads_and_works(tmp_path: Path) -> None:
+    """WF-2.11."""
+    path = write(
+        tmp_path,
+        'endpoints:\n  main: {model: "scripted:replies.yaml"}\n  small: {model: "scripted:small.yaml"}\n'
+        "inputs: {goal: {default: soup}}\n"
+        "agents:\n  boss: {endpoint: main}\n  a: {endpoint: small, description: Buys things.}\n"
+        "  b: {endpoint: small}\nteam: {leader: boss, workers: [a, b], input: 'Make {{ inputs.goal }}'}\n"
+        "limits: {turns: 50}\noutput: '{{ output }} in {{ run.calls }} calls'\n",
+        "- {when: Make soup, calls: [{name: assign, arguments: {task: buy}}, {name: assign, arguments:"
+        " {task: cook, worker: b}}, {name: wait, arguments: {calls: [c1, c2]}}]}\n- text: Served\n",
+        small__yaml="- {text: done}\n- {text: done}\n",
+    )
+    workflow = load(path)
+    team = workflow.agent(workflow.read_inputs({}))
+    assert isinstance(team, agentflow.Team)
+    assert (list(team.workers), team.leader.name, team.about["a"]) == (["a", "b"], "boss", "Buys things.")
+    assert workflow.limits == agentflow.Limits(turns=50)
+    workflow.check_endpoints()
+    assert run(workflow) == "Served in 2 calls"
+
+
+def test_the_example_team_runs_without_a_key() -> None:
+    workflow = load(Path(__file__).parents[2] / "examples/team.yaml")
+    result = agentflow.run(workflow, {}, clock="virtual")
+    assert "Supper is served" in str(result.output)
+    assert result.virtual_s is not None
+    assert result.virtual_s == 2400  # one after another it would take 75 minutes
 
 
 def test_agents_may_hand_over_to_each_other(tmp_path: Path) -> None:

@@ -13,10 +13,12 @@ from agentflow_protocols.workflow.document import Path, walk
 from agentflow_protocols.workflow.problem import Problem, did_you_mean, one_of
 from agentflow_protocols.workflow.secret import looks_secret, names_secret
 
-__all__ = ["FREE_SCHEMES", "LATER_SECTIONS", "Report", "check", "items"]
+__all__ = ["FREE_SCHEMES", "LATER_SECTIONS", "TEAM_COMMANDS", "TEAM_DUTIES", "Report", "check", "items"]
 
 FREE_SCHEMES = ("builtin", "in-flight", "local", "scripted")
-LATER_SECTIONS = ("plan", "team", "dual", "tournament", "review", "batch", "bench")
+LATER_SECTIONS = ("plan", "dual", "tournament", "review", "batch", "bench")
+TEAM_COMMANDS = ("assign", "reassign", "tell", "board")
+TEAM_DUTIES = ("report", "ask")
 
 Report = Callable[..., Problem]
 """`report(path, message, *, key=False, find=None)` makes a problem with its position."""
@@ -31,6 +33,8 @@ def check(file: Mapping[str, JsonValue], report: Report) -> Iterator[Problem]:
     """Yield what is wrong across the sections of `file`, includes already merged."""
     yield from _sections(file, report)
     yield from _references(file, report)
+    yield from _team(file, report)
+    yield from _sessions(file, report)
     yield from _models(file, report)
     yield from _money(file, report)
     yield from _tool_names(file, report)
@@ -40,19 +44,25 @@ def check(file: Mapping[str, JsonValue], report: Report) -> Iterator[Problem]:
 def _sections(file: Mapping[str, JsonValue], report: Report) -> Iterator[Problem]:
     for name in LATER_SECTIONS:
         if name in file:
-            yield report([name], f"`{name}:` is not in this version; allowed: `agent:`", key=True)
-    runnable = [name for name in ("agent", *LATER_SECTIONS) if name in file]
+            yield report([name], f"`{name}:` is not in this version; allowed: `agent:`, `team:`", key=True)
+    runnable = [name for name in ("agent", "team", *LATER_SECTIONS) if name in file]
     if len(runnable) > 1:
         last = max(runnable, key=list(file).index)
         yield report([last], f"a file has one runnable section; found {' and '.join(runnable)}", key=True)
     elif not runnable:
-        yield report([], "nothing to run: write `agent: NAME` with one of the agents")
+        yield report([], "nothing to run: write `agent: NAME` with one of the agents, or `team:`")
     if isinstance(agent := file.get("agent"), str) and "input" not in items(file.get("inputs")):
         yield report(
             ["agent"],
             f"`agent: {agent[:60]}` takes the input named `input`, which is not declared; "
             "declare it under inputs, or write {use: NAME, input: TEMPLATE}",
         )
+    team = file.get("team")
+    if isinstance(team, dict) and "input" not in team and "input" not in items(file.get("inputs")):
+        message = (
+            "the leader is told the input named `input`, which is not declared; declare it, or write `input:`"
+        )
+        yield report(["team"], message, key=True)
 
 
 def _references(file: Mapping[str, JsonValue], report: Report) -> Iterator[Problem]:
@@ -83,6 +93,60 @@ def _references(file: Mapping[str, JsonValue], report: Report) -> Iterator[Probl
     if isinstance(use, str):
         place = ["agent"] if isinstance(agent, str) else ["agent", "use"]
         yield from _known("agent", use, items(file.get("agents")), place, report)
+
+
+def _team(file: Mapping[str, JsonValue], report: Report) -> Iterator[Problem]:
+    """Yield what is wrong with the agents of a team."""
+    team, agents = items(file.get("team")), items(file.get("agents"))
+    leader, listed = team.get("leader"), team.get("workers")
+    workers = listed if isinstance(listed, list) else []
+    if isinstance(leader, str):
+        yield from _known("agent", leader, agents, ["team", "leader"], report)
+        if "limits" in items(agents.get(leader)):
+            message = "a team's leader has the limits of the file; write `limits:` at its top"
+            yield report(["agents", leader, "limits"], message, key=True)
+    for index, name in enumerate(workers):
+        if not isinstance(name, str):
+            continue
+        yield from _known("agent", name, agents, ["team", "workers", index], report)
+        if name in workers[:index]:
+            yield report(["team", "workers", index], f"`{name[:60]}` is already a worker")
+        elif name == leader:
+            yield report(
+                ["team", "workers", index], f"`{name[:60]}` leads the team, so it is no worker of it"
+            )
+    for names, taken, whose in (([leader], TEAM_COMMANDS, "leader"), (workers, TEAM_DUTIES, "worker")):
+        for name in names:
+            for field in ("tools", "agents"):
+                used = items(agents.get(name)).get(field) if isinstance(name, str) else None
+                for index, tool in enumerate(used if isinstance(used, list) else []):
+                    if tool in taken:
+                        message = f"a team's {whose} has a tool of its own for `{tool}`; rename this one"
+                        yield report(["agents", str(name), field, index], message)
+
+
+def _sessions(file: Mapping[str, JsonValue], report: Report) -> Iterator[Problem]:
+    """Yield what is wrong with how agents are reached and what they hear."""
+    endpoints = items(file.get("endpoints"))
+    for name, body in items(file.get("agents")).items():
+        agent = items(body)
+        carrier = agent.get("carrier")
+        model = items(endpoints.get(str(agent.get("endpoint")))).get("model")
+        if isinstance(carrier, str) and isinstance(model, str):
+            here = model.startswith("in-flight:")
+            if (carrier == "in-flight") != here and (carrier != "cml-text" or not here):
+                which = "is reached by `in-flight`" if here else "is not in this process (`in-flight:NAME`)"
+                yield report(["agents", name, "carrier"], f'the model "{model[:60]}" {which}')
+        heard: set[JsonValue] = set()
+        timers = agent.get("timers")
+        for index, timer in enumerate(timers if isinstance(timers, list) else []):
+            called = items(timer).get("name", "timer")
+            if isinstance(called, str) and called in heard:
+                message = f"two timers are named `{called[:60]}`; give each a `name:` of its own"
+                yield report(["agents", name, "timers", index], message)
+            elif called in ("user", "system", "agent"):
+                yield report(["agents", name, "timers", index, "name"], f"`{called}` is no timer's name")
+            heard.add(called if isinstance(called, str) else None)
 
 
 def _known(

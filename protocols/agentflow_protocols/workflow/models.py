@@ -36,7 +36,9 @@ __all__ = [
     "PriceSection",
     "SettingsSection",
     "Shared",
+    "TeamUse",
     "TimeoutsSection",
+    "TimerSection",
     "ToolSection",
     "Workflow",
     "fits",
@@ -228,6 +230,9 @@ class ToolSection(_Section):
     idempotent: bool | None = None
     needs_approval: bool | None = None
     estimate: Duration | None = None
+    urgency: Literal["now", "idle", "silent"] | None = Field(
+        None, description="What a result does to a model that is writing: cut it, wait, or only ride along."
+    )
 
     @model_validator(mode="after")
     def _one_kind(self) -> ToolSection:
@@ -262,6 +267,17 @@ class LimitsSection(_Section):
     time: Duration | None = None
 
 
+class TimerSection(_Section):
+    """What interrupts an agent by itself, every so often."""
+
+    every: Duration
+    text: Annotated[str, Field(min_length=1)] = "time has passed"
+    name: Name = Field("timer", description="What the agent hears it as.")
+    after: Grace | None = Field(None, description="Until the first time; default: as long as `every`.")
+    times: Count | None = Field(None, description="How often; default: as long as the run.")
+    priority: Literal["now", "next", "silent"] = "next"
+
+
 class AgentSection(_Section):
     """A model with its instructions and tools."""
 
@@ -287,6 +303,17 @@ class AgentSection(_Section):
     grace: Grace | None = Field(
         None, description="How long a call with `reply: interrupt` is waited for; 0 for not at all."
     )
+    trap: Literal["any", "all"] | None = Field(
+        None, description="What a wait for nothing in particular waits for; `any` by default."
+    )
+    references: bool | None = Field(
+        None,
+        description="Whether a call's arguments may name results that are not there yet; true by default.",
+    )
+    carrier: Literal["native", "cml-chat", "cml-text", "in-flight"] | None = Field(
+        None, description="How the model is reached; default: native, or in-flight for an in-flight: model."
+    )
+    timers: list[TimerSection] = Field([], description="What interrupts the agent by itself.")
 
     @model_validator(mode="after")
     def _one_instruction(self) -> AgentSection:
@@ -302,6 +329,14 @@ class AgentUse(_Section):
     input: str = Field("{{ inputs.input }}", description="A template; default: the input named `input`.")
 
 
+class TeamUse(_Section):
+    """The team that is run: who leads, who works, and the template of what the leader is told."""
+
+    leader: Name
+    workers: Annotated[list[Name], Field(min_length=1)]
+    input: str = Field("{{ inputs.input }}", description="A template; default: the input named `input`.")
+
+
 class Shared(_Section):
     """A file for `include:`, which holds endpoints, tools and agents."""
 
@@ -314,7 +349,10 @@ class Shared(_Section):
 class Workflow(_Section):
     """A workflow file, schema version 1."""
 
-    model_config = ConfigDict(title="agentflow workflow, version 1")
+    model_config = ConfigDict(
+        title="agentflow workflow, version 1",
+        json_schema_extra={"oneOf": [{"required": ["agent"]}, {"required": ["team"]}]},
+    )
 
     agentflow: Literal[1] = Field(description="The version of this schema.")
     name: Name | None = Field(None, description="Default: the file's name.")
@@ -326,10 +364,27 @@ class Workflow(_Section):
     endpoints: dict[Name, EndpointSection] = {}
     tools: dict[Name, ToolSection] = {}
     agents: dict[Name, AgentSection] = {}
-    agent: Annotated[AgentUse, BeforeValidator(_use, json_schema_input_type=str | AgentUse)] = Field(
-        description="The agent to run: its name, or {use: NAME, input: TEMPLATE}."
+    agent: Annotated[AgentUse | None, BeforeValidator(_use, json_schema_input_type=str | AgentUse)] = Field(
+        None, description="The agent to run: its name, or {use: NAME, input: TEMPLATE}."
+    )
+    team: TeamUse | None = Field(
+        None, description="The team to run: {leader: NAME, workers: [NAME, …], input: TEMPLATE}."
     )
     output: JsonValue = Field(
         None, description="Templates; `inputs`, `output` and `run` may be used in them."
     )
     limits: LimitsSection | None = None
+
+    @property
+    def use(self) -> AgentUse | TeamUse:
+        """What is run."""
+        use = self.agent or self.team
+        assert use is not None
+        return use
+
+    @property
+    def entry(self) -> list[str]:
+        """The names of the agents that are run, those aside that they use: a team's leader comes first."""
+        if self.agent is not None:
+            return [self.agent.use]
+        return [self.team.leader, *self.team.workers] if self.team is not None else []

@@ -91,8 +91,6 @@ def parse_file(text: str | bytes, name: str, *, read: Reader | None = None) -> P
     parsed.merged = {key: dict(body) if isinstance(body, dict) else body for key, body in value.items()}
     problems += _version(document, value)
     own = {key: body for key, body in value.items() if key not in LATER_SECTIONS}
-    if "agent" not in value:
-        own["agent"] = "none"
     parsed.add(problems + faults(Workflow, document, own))
     _include(parsed, value.get("include"), read)
     parsed.merged.pop("include", None)
