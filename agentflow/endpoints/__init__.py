@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from agentflow.endpoints.endpoint import Endpoint
+from agentflow.endpoints.limit_scheduler import LimitScheduler
 from agentflow.endpoints.model import Head, Model, ReplyStream
 from agentflow.endpoints.price import Price
 from agentflow.endpoints.probe import probe
 from agentflow.endpoints.retry import Retry
-from agentflow.endpoints.scheduler import Limits, LimitScheduler, Permit, Scheduler
+from agentflow.endpoints.scheduler import Limits, Permit, Scheduler
 from agentflow.endpoints.stream import EndpointStream, OnRetry
 from agentflow.endpoints.transport import Response, Timeouts, Transport
 from agentflow_protocols.chat.capabilities import Capabilities

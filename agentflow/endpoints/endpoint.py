@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 from agentflow.endpoints.http_model import HttpModel
+from agentflow.endpoints.limit_scheduler import LimitScheduler
 from agentflow.endpoints.model import Model
 from agentflow.endpoints.price import Price, estimate_input
 from agentflow.endpoints.resolve import Address, resolve_model
 from agentflow.endpoints.retry import Retry
-from agentflow.endpoints.scheduler import Limits, LimitScheduler, Scheduler, Unlimited, shared_scheduler
+from agentflow.endpoints.scheduler import Limits, Scheduler, Unlimited, shared_scheduler
 from agentflow.endpoints.stream import EndpointStream, OnRetry
 from agentflow.endpoints.transport import Timeouts, Transport
 from agentflow.errors import UserError
@@ -35,7 +36,8 @@ class Endpoint:
     `scripted:FILE`, `builtin:NAME`, `local:NAME`, or a `Model`. A provider's key goes
     to that provider's own host alone; to another `base_url` only what `api_key_env`
     or `api_key` names. The three limits hold together for all endpoints of the
-    process that name the same host, key and model. `fallback` endpoints are tried in
+    process that name the same host, key and model; what is not given is learned from the
+    server's answers (`learn`: None for servers elsewhere only). `fallback` endpoints are tried in
     order when this one stays unavailable, rate-limited or without quota. Nothing is
     opened, read or sent before the first use.
     """
@@ -59,6 +61,7 @@ class Endpoint:
         capabilities: Capabilities | None = None,
         stream: bool = True,
         scheduler: Scheduler | None = None,
+        learn: bool | None = None,
     ) -> None:
         for what, value in (
             ("requests_per_minute", requests_per_minute),
@@ -89,6 +92,7 @@ class Endpoint:
         self.fallback = tuple(fallback)
         self.limits = Limits(requests_per_minute, tokens_per_minute, concurrency)
         self._given_scheduler = scheduler
+        self._learn = learn
         self._own_scheduler: Scheduler | None = None
         self._resources: Resources | None = None
         self._typical_output = 256.0
@@ -202,24 +206,37 @@ class Endpoint:
         """Return what decides when a request of this endpoint may go, on the running loop."""
         if self._given_scheduler is not None:
             return self._given_scheduler
-        if self.limits == Limits():
+        learn = self.learns
+        if self.limits == Limits() and not learn:
             if self._own_scheduler is None:
                 self._own_scheduler = Unlimited()
             return self._own_scheduler
+        make = partial(LimitScheduler, learn=learn)
         target = self.target
         if isinstance(target, HttpModel):
-            return shared_scheduler(target.identity, self.limits)
+            return shared_scheduler(target.identity, self.limits, make=make)
         if current_clock().kind != "wall":
-            return shared_scheduler(self, self.limits)
+            return shared_scheduler(self, self.limits, make=make)
         if self._own_scheduler is None:
-            self._own_scheduler = LimitScheduler(self.limits)
+            self._own_scheduler = make(self.limits)
         return self._own_scheduler
 
-    def expected_tokens(self, request: ChatRequest) -> int:
-        """Return the tokens to reserve for `request`; 0 when no limit asks for them."""
-        if self.limits.tokens_per_minute is None and self._given_scheduler is None:
-            return 0
-        return estimate_input(request) + (request.settings.max_tokens or int(self._typical_output))
+    @cached_property
+    def learns(self) -> bool:
+        """Whether limits are learned from answers: unless told, those of servers elsewhere."""
+        if self._learn is not None:
+            return self._learn
+        return isinstance(self.target, HttpModel) and not self.target.is_near
+
+    def expected_tokens(self, request: ChatRequest) -> tuple[int, int]:
+        """Return the tokens to reserve for `request`, and how many of them will be written.
+
+        Both are 0 when no limit can ask for them.
+        """
+        if self.limits.tokens_per_minute is None and self._given_scheduler is None and not self.learns:
+            return 0, 0
+        output = request.settings.max_tokens or int(self._typical_output)
+        return estimate_input(request) + output, output
 
     def learn(self, usage: Usage) -> None:
         """Learn how long replies are: nine of ten are shorter than the typical output kept here."""

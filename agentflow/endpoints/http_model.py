@@ -79,6 +79,12 @@ class HttpModel:
             self._identity = (urlsplit(self.base_url).netloc.lower(), digest, self.model)
         return self._identity
 
+    @property
+    def is_near(self) -> bool:
+        """Whether the server is on this machine: then it has no quota of ours."""
+        host = (urlsplit(self.base_url).hostname or "").lower()
+        return host in ("localhost", "::1") or host.startswith("127.")
+
     def headers(self) -> dict[str, str]:
         """Return the headers of every request. Raises `UserError` when the key is missing."""
         if self._headers is None:

@@ -214,7 +214,8 @@ class EndpointStream:
             self._began = time.monotonic()
         scheduler = self._scheduler = endpoint.scheduler()
         asked = time.monotonic()
-        self._permit = await scheduler.admit(endpoint.expected_tokens(request), self._priority)
+        cost, output = endpoint.expected_tokens(request)
+        self._permit = await scheduler.admit(cost, self._priority, output)
         self._queued += time.monotonic() - asked
         self._sent_at = self._clock.time()
         stream = self._stream = model.open(request, self._resources)
@@ -224,7 +225,7 @@ class EndpointStream:
         finally:
             head = getattr(stream, "head", None)
             if head is not None:
-                scheduler.observe(head.status, head.headers)
+                scheduler.observe(self._permit, head.status, head.headers)
         self.first_token_s = self._clock.time() - self._sent_at
         self._ready = getattr(stream, "ready", _NONE_READY)
         return delta

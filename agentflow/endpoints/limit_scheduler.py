@@ -1,0 +1,310 @@
+"""Keep below limits that were given, and below those that a server's answers teach.
+
+Requests pass a pace at a margin below each limit, and what a response says is left caps
+them. Tokens are reserved before a request and settled by its usage. Waiting requests
+queue by priority, then arrival. Everything is driven by events and by timers of the loop.
+
+Without a given limit, `learn` sends one request first and goes on by what its answer
+says; where answers say nothing, the number of requests under way is found by trying.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+import threading
+import time
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from agentflow.endpoints.concurrency import Ceiling
+from agentflow.endpoints.faults import retry_after
+from agentflow.endpoints.learned import Span, tells_limits
+from agentflow.endpoints.pace import Credit, Pace, TokenWindow
+from agentflow.endpoints.scheduler import Limits, Permit
+from agentflow_protocols.chat.limits import Dimension, read_limits
+from agentflow_protocols.chat.messages import Usage
+
+__all__ = ["LimitScheduler", "SchedulerStats"]
+
+_REFUSALS = (429, 503, 529)
+_RECENT = 20  # answers by which a server counts as refusing
+_LEAST_PAUSE_S = 0.25
+_FOREVER = float("inf")
+
+
+@dataclass(slots=True)
+class _Waiter:
+    loop: asyncio.AbstractEventLoop
+    granted: asyncio.Future[Permit]
+    cost: int
+    output: int
+
+
+@dataclass(slots=True)
+class SchedulerStats:
+    """What a scheduler has seen: responses, and those that refused for the rate (429, 529)."""
+
+    responses: int = 0
+    refused: int = 0
+    by_status: dict[int, int] = field(default_factory=dict)
+
+
+class _Gate:
+    """One dimension: its pace, given or learned, and what is left by the last answer."""
+
+    __slots__ = ("credit", "given", "pace", "span")
+
+    def __init__(self) -> None:
+        self.given: float | None = None
+        self.pace: Pace | None = None
+        self.credit = Credit()
+        self.span = Span()
+
+    def keep(self, limit: float | None) -> None:
+        """Keep below `limit` units a minute; None keeps to no pace."""
+        if limit is None:
+            self.pace = None
+        elif self.pace is None:
+            self.pace = Pace(limit)
+        elif self.pace.limit != limit:
+            self.pace.change(limit)
+
+    def ready_at(self, now: float, units: float) -> float:
+        rate = None if self.pace is None else self.pace.rate
+        when = 0.0 if self.pace is None else self.pace.ready_at()
+        return max(when, self.credit.ready_at(now, units, rate))
+
+    def take(self, now: float, units: float) -> None:
+        self.credit.take(units)
+        if self.pace is not None:
+            self.pace.take(now, units)
+
+    def give_back(self, units: float) -> None:
+        self.credit.give_back(units)
+        if self.pace is not None:
+            self.pace.give_back(units)
+
+
+class LimitScheduler:
+    """Keep `limits`, and with `learn` those that answers tell. Several event loops may use it at once."""
+
+    def __init__(self, limits: Limits, *, learn: bool = False) -> None:
+        self._lock = threading.RLock()
+        self._queue: list[tuple[int, int, _Waiter]] = []
+        self._numbers = itertools.count()
+        self._running = 0
+        self._sent = 0
+        self._sent_tokens = 0
+        self._gates: dict[Dimension, _Gate] = {}
+        self._window: TokenWindow | None = None
+        self._learn = learn
+        self._ceiling = Ceiling() if learn else None
+        self._probing = learn
+        self._paused_until = 0.0
+        self._recent: deque[bool] = deque(maxlen=_RECENT)
+        self._timer: asyncio.TimerHandle | None = None
+        self.stats = SchedulerStats()
+        self.change(limits)
+
+    def change(self, limits: Limits) -> None:
+        """Keep `limits` from now on."""
+        with self._lock:
+            self.limits = limits
+            given: dict[Dimension, float | None] = {
+                "requests": limits.requests_per_minute,
+                "tokens": limits.tokens_per_minute,
+            }
+            for dimension, limit in given.items():
+                if limit is not None or dimension in self._gates:
+                    gate = self._gates.setdefault(dimension, _Gate())
+                    gate.given = limit
+                    gate.keep(limit)
+            if limits.tokens_per_minute is None:
+                self._window = None
+            elif self._window is None:
+                self._window = TokenWindow()
+            if limits.requests_per_minute is not None:
+                self._probing = False
+            self._pump()
+
+    async def admit(self, cost: int, priority: int = 0, output: int = 0) -> Permit:
+        """Wait until a request of about `cost` tokens, `output` of them written, may go."""
+        loop = asyncio.get_running_loop()
+        with self._lock:
+            now = loop.time()
+            if not self._queue and self._ready_at(now, cost, output) <= now:
+                return self._take(now, cost, output)
+            waiter = _Waiter(loop, loop.create_future(), cost, output)
+            heapq.heappush(self._queue, (-priority, next(self._numbers), waiter))
+            self._pump()
+        try:
+            return await waiter.granted
+        except asyncio.CancelledError:
+            granted = waiter.granted
+            if granted.done() and not granted.cancelled():
+                self.settle(granted.result(), None)
+            else:
+                with self._lock:
+                    self._pump()
+            raise
+
+    def settle(self, permit: Permit, usage: Usage | None) -> None:
+        """Give back the place of `permit`, and the reserved tokens that were not used."""
+        if permit.settled:
+            return
+        permit.settled = True
+        with self._lock:
+            self._running -= 1
+            if usage is not None:
+                spare = permit.tokens - usage.total_tokens
+                permit.tokens -= spare
+                self._give_back("tokens", spare)
+                self._give_back("output_tokens", permit.output - usage.output_tokens)
+                self._give_back("input_tokens", spare - (permit.output - usage.output_tokens))
+                if self._window is not None and permit.used is not None:
+                    self._window.give_back(permit.used, spare)
+            self._pump()
+
+    def observe(self, permit: Permit, status: int, headers: Mapping[str, str]) -> None:
+        """Take in the head of a response: what it refuses, and what it says of limits."""
+        stats = self.stats
+        stats.responses += 1
+        stats.by_status[status] = stats.by_status.get(status, 0) + 1
+        refused = status in _REFUSALS
+        if status in (429, 529):
+            stats.refused += 1
+        with self._lock:
+            loop = _running_loop()
+            now = permit.at if loop is None else loop.time()
+            empty = tells_limits(headers) and self._learn_from(permit, headers, now)
+            self._recent.append(refused)
+            if refused:
+                self._refused(now, permit, headers, empty)
+            elif status < 400:
+                self._probing = False
+                if self._ceiling is not None:
+                    self._ceiling.answered(self._running)
+            self._pump()
+
+    def _learn_from(self, permit: Permit, headers: Mapping[str, str], now: float) -> bool:
+        """Take in what an answer says of limits; return whether one of them is used up."""
+        empty = False
+        seen: set[Dimension] = set()
+        readings = read_limits(headers, time.time())
+        for told in sorted(readings, key=lambda reading: reading.window_s or 60.0):
+            used_up = told.remaining is not None and told.remaining < 1
+            if told.dimension in seen and not used_up:
+                continue  # a longer window binds only when it is used up
+            seen.add(told.dimension)
+            gate = self._gates.get(told.dimension)
+            if gate is None:
+                if not self._learn:
+                    continue
+                gate = self._gates[told.dimension] = _Gate()
+            if gate.given is None and self._learn and told.limit is not None:
+                gate.keep(told.limit * 60.0 / gate.span.seconds(told))
+            if told.remaining is not None:
+                sent = self._sent_since(permit, told.dimension)
+                gate.credit.told(told.remaining, sent, now, told.reset_s)
+                empty = empty or used_up
+        return empty
+
+    def _sent_since(self, permit: Permit, dimension: Dimension) -> float:
+        """Return the units that went after the request of `permit`."""
+        if dimension == "requests":
+            return float(self._sent - permit.number)
+        return float(self._sent_tokens - permit.mark) if dimension == "tokens" else 0.0
+
+    def _refused(self, now: float, permit: Permit, headers: Mapping[str, str], empty: bool) -> None:
+        """After a refusal: fewer at once, and a pause of all when nothing is left or most are refused."""
+        wait = max(retry_after(headers) or 0.0, _LEAST_PAUSE_S)
+        if self._ceiling is not None:
+            self._ceiling.refused(now, self._running, max(1.0, now - permit.at))
+        most = len(self._recent) == _RECENT and sum(self._recent) > 0.6 * _RECENT
+        if (empty or most) and now >= self._paused_until:
+            self._paused_until = now + wait
+            self._probing = True
+
+    def _ready_at(self, now: float, cost: int, output: int) -> float:
+        """Return when the next request may go; infinity while all places are taken."""
+        places = self._places()
+        if self._running >= places:
+            return _FOREVER
+        when = self._paused_until
+        for dimension, gate in self._gates.items():
+            when = max(when, gate.ready_at(now, _units(dimension, cost, output)))
+        if self._window is not None:
+            when = max(when, self._window.ready_at(now, cost, self.limits.tokens_per_minute or 0.0))
+        return when
+
+    def _places(self) -> float:
+        """Return how many requests may be under way."""
+        if self._probing:
+            return 1
+        if self.limits.concurrency is not None:
+            return self.limits.concurrency
+        return _FOREVER if self._ceiling is None else max(1, int(self._ceiling.limit))
+
+    def _take(self, now: float, cost: int, output: int) -> Permit:
+        self._sent += 1
+        self._running += 1
+        self._sent_tokens += cost
+        permit = Permit(cost, now, output=output, number=self._sent, mark=self._sent_tokens)
+        for dimension, gate in self._gates.items():
+            gate.take(now, _units(dimension, cost, output))
+        if self._window is not None:
+            permit.used = self._window.take(now, cost)
+        return permit
+
+    def _give_back(self, dimension: Dimension, units: float) -> None:
+        gate = self._gates.get(dimension)
+        if gate is not None:
+            gate.give_back(units)
+
+    def _pump(self) -> None:
+        """Grant what may go, in order; arm one timer for the first that may go later."""
+        while self._queue:
+            waiter = self._queue[0][2]
+            if waiter.granted.done() or waiter.loop.is_closed():
+                heapq.heappop(self._queue)
+                continue
+            if waiter.loop is not _running_loop():
+                waiter.loop.call_soon_threadsafe(self._pump_locked)
+                return
+            now = waiter.loop.time()
+            when = self._ready_at(now, waiter.cost, waiter.output)
+            if when > now:
+                self._arm(waiter.loop, when)
+                return
+            heapq.heappop(self._queue)
+            waiter.granted.set_result(self._take(now, waiter.cost, waiter.output))
+        self._arm(None, 0.0)
+
+    def _pump_locked(self) -> None:
+        with self._lock:
+            self._pump()
+
+    def _arm(self, loop: asyncio.AbstractEventLoop | None, when: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if loop is not None and when != _FOREVER:
+            self._timer = loop.call_at(when, self._pump_locked)
+
+
+def _units(dimension: Dimension, cost: int, output: int) -> float:
+    if dimension == "requests":
+        return 1.0
+    if dimension == "tokens":
+        return float(cost)
+    return float(output if dimension == "output_tokens" else cost - output)
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
