@@ -439,13 +439,16 @@ def _recorded_inputs(reader: Reader, id: str) -> dict[str, JsonValue]:
 
 
 def _exported(record: RunRecord) -> dict[str, object]:
+    from agentflow.runtime.inbox import DROPPED
+
     steps = [
         step
         | {"input": _json(record.steps[str(step["key"])].input)}
         | {"output": _json(record.steps[str(step["key"])].output)}
         for step in _step(record.row.id, record)
     ]
-    interrupts = [{"seq": i.seq, "source": i.source, "text": i.text} for i in record.interrupts]
+    kept = [item for item in record.interrupts if item.priority != DROPPED]
+    interrupts = [{"seq": i.seq, "source": i.source, "text": i.text} for i in kept]
     return _row(record.row) | {
         "parent": record.row.parent,
         "input": _json(record.row.input),

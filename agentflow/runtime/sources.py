@@ -150,32 +150,40 @@ class Listening(Generic[Deps]):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await end_all(self._tasks)
+        faults = [fault for task in self._tasks if not task.cancelled() and (fault := task.exception())]
+        if faults and kind is None:
+            raise faults[0]
 
     async def _read(self, source: Listened[Deps]) -> None:
         """Put every value of a source into the inbox, and say so when it fails."""
         inbox = self._context.inbox
         try:
             await self._all(source)
-        except RunError:
-            if not inbox.closed:
-                raise
         except Exception as error:
             told = " ".join(f"{type(error).__name__}: {error}".split())[:500]
-            line = f"this source failed, and says nothing more: {told}"
-            await self._context.state.interrupt(Interrupt(source.name, line, "next"))
+            await self._say(
+                source.name, f"this source failed, and says nothing more: {told}", "next", "block"
+            )
         finally:
             inbox.sources -= 1
             inbox.changed.set()  # a trap that waited for it alone is over
 
     async def _all(self, source: Listened[Deps]) -> None:
-        state = self._context.state
         values: AsyncIterator[object] = aiter(source.values(self._context))
         try:
             async for value in values:
                 text = value if isinstance(value, str) else encode(value, f"source {source.name}").decode()
-                await state.interrupt(Interrupt(source.name, text, source.priority, policy=source.policy))
+                await self._say(source.name, text, source.priority, source.policy)
                 await asyncio.sleep(0)  # one that never waits lets others run
         finally:
             close = getattr(values, "aclose", None)
             if close is not None:
                 await close()
+
+    async def _say(self, name: str, text: str, priority: Priority, policy: Policy) -> None:
+        """Interrupt the run, unless it has ended."""
+        try:
+            await self._context.state.interrupt(Interrupt(name, text, priority, policy=policy))
+        except RunError:
+            if not self._context.inbox.closed:
+                raise

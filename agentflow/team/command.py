@@ -147,6 +147,8 @@ class Command(Generic[Deps]):
 
     async def _work(self, context: Context[Deps], task: Task, text: str) -> bool:
         """Let the worker do the task; False when it was moved to another. ToolFailed when it fails."""
+        if task.moving:  # before its worker had begun
+            return False
         name = cast("str", task.worker)
         worker = self._workers[name]
         taker: object = worker
@@ -194,7 +196,7 @@ class Command(Generic[Deps]):
             return "answered"
         child = context.state.children.get(task.key)
         if child is None or child.inbox.closed:
-            raise ToolRetry(f"task {task.id} is just ending")
+            raise ToolRetry(f"task {task.id} is just beginning or ending: nobody hears this")
         await child.interrupt(Interrupt(f"agent.{self._leader}", text))
         return "told"
 

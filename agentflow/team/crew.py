@@ -112,14 +112,19 @@ class Crew(Generic[Deps]):
         """Wait until a worker has taken the task, and return that worker's name."""
         task.state, task.since = "waiting", self._context.clock.time()
         before = self._recalled(f"assign/{task.id}/{task.attempt}")
-        if before is not None:
+        if before is not None and before["worker"] in self.workers:
             self._take(task, str(before["worker"]), record=False)
         else:
             task.turn = asyncio.get_running_loop().create_future()
             self._queue.append(task)
             self._held.pop(task.id, None)
             self._dispatch()
-            await task.turn
+            try:
+                await task.turn
+            except asyncio.CancelledError:
+                if task.worker is not None and task.state == "running":  # taken in this very moment
+                    self.give_back(task)
+                raise
         return cast("str", task.worker)
 
     def give_back(self, task: Task) -> None:

@@ -174,6 +174,29 @@ async def test_a_sender_that_waits_for_room_hears_that_the_run_has_ended():
 
 
 @virtual
+async def test_runs_send_to_one_another_by_priority_and_policy():
+    async def listener(context: Context[object], text: str) -> list[str]:
+        await asyncio.sleep(5)
+        return [f"{item.source} {item.text} {item.priority}" for item in context.inbox.take()]
+
+    async def boss(context: Context[object], text: str) -> object:
+        child = context.spawn(listener, "", key="child")
+        await asyncio.sleep(1)
+        for n in range(3):
+            await context.send("child", f"level {n}", policy="coalesce")
+        await context.send("child", "stop", priority="now")
+        with pytest.raises(UserError, match="priority is one of now, next, silent"):
+            await context.send("child", "x", priority="soon")
+        result = (await child).output
+        with pytest.raises(RunError, match="has succeeded"):
+            await context.send("child", "late")
+        return result
+
+    async with Runtime() as runtime:
+        assert (await runtime.run(boss, "")).output == ["agent.boss stop now", "agent.boss level 2 next"]
+
+
+@virtual
 async def test_an_interrupt_that_comes_while_calls_are_cancelled_is_not_lost():
     @tool(reply="interrupt")
     async def slow() -> str:

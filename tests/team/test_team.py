@@ -5,9 +5,11 @@ import json
 import random
 
 import pytest
+from carriers import CARRIERS, Turn, spoken
 from virtual import virtual
 
 from agentflow import Agent, Context, LimitExceeded, Limits, Runtime, Team, UserError, tool
+from agentflow.team.crew import Crew
 from agentflow.testing import FakeEndpoint, ScriptedCall, ScriptedReply
 from agentflow_protocols.trace import Interrupted, RunFinished, RunStarted
 
@@ -311,6 +313,66 @@ def test_what_is_no_team():
     ):
         with pytest.raises(UserError, match=match):
             Team(leader, workers)
+
+
+@pytest.mark.parametrize("carrier", CARRIERS)
+def test_a_leader_over_every_carrier(carrier):
+    @virtual
+    async def run_it():
+        turns = [
+            Turn("On.", calls=[("assign", {"task": "5 a"}), ("assign", {"task": "9 b"})], wait=True),
+            Turn(wait=True),
+            Turn(wait=True),
+            Turn("Served."),
+        ]
+        leader = Agent(spoken(carrier, turns).carrier, name="boss")
+        async with Runtime() as runtime, runtime.start(Team(leader, {"x": nap, "y": nap}), "Go.") as run:
+            await asyncio.sleep(2)
+            await run.interrupt("Hurry up.")
+            result = await run.result()
+        assert result.output == "Served."
+        assert result.virtual_s == pytest.approx(9, abs=1)
+        whole = "\n".join(message.text for message in result.messages)
+        for part in ("Hurry up.", '"output": "did 5 a"', '"output": "did 9 b"'):
+            assert whole.count(part) == 1, part
+
+    run_it()
+
+
+@virtual
+async def test_a_task_that_is_cancelled_or_moved_as_it_is_taken_holds_nobody_up():
+    def script(request):
+        turn = sum(message.role == "assistant" for message in request.messages)
+        if turn == 0:  # the first ends in the moment in which the second is cancelled
+            return ScriptedReply(calls=[assign("5"), assign("50"), assign("5 more"), ScriptedCall("wait")])
+        if turn == 1:
+            calls = [ScriptedCall("cancel", {"call": "c00000002"}), assign("1 last", worker="a")]
+            calls.append(ScriptedCall("reassign", {"task": "c00000003", "worker": "b"}))
+            return ScriptedReply(calls=[*calls, ScriptedCall("wait")])
+        done = "did 1 last" in str(request.messages) and "did 5 more" in str(request.messages)
+        return ScriptedReply(text="Done.") if done else ScriptedReply(calls=[ScriptedCall("wait")])
+
+    async with Runtime() as runtime:
+        result = await runtime.run(Team(boss(script), {"a": nap, "b": nap}), "Go.")
+        alone = await runtime.run(Team(boss(script), {"a": nap, "b": nap}, limits=Limits(turns=30)), "Go.")
+    assert result.output == alone.output == "Done."
+    assert result.virtual_s < 20
+
+
+async def test_a_turn_that_is_cancelled_as_it_is_taken_frees_the_worker():
+    async def job(context: Context[object], text: str) -> object:
+        crew = Crew(context, ["a"])
+        first, second, third = (crew.add(f"c{n}", "x", None, 0) for n in range(3))
+        await crew.take_turn(first)
+        waiting = asyncio.create_task(crew.take_turn(second))
+        await asyncio.sleep(0)
+        crew.give_back(first)  # the second takes the worker now, and is cancelled before it knows
+        waiting.cancel()
+        await asyncio.wait((waiting,))
+        return await crew.take_turn(third)
+
+    async with asyncio.timeout(5), Runtime() as runtime:
+        assert (await runtime.run(job, "x")).output == "a"
 
 
 @virtual
