@@ -2,7 +2,7 @@
 
 Requests pass a pace at a margin below each limit, and what a response says is left caps
 them. Tokens are reserved before a request and settled by its usage. Waiting requests
-queue by priority, then arrival. Everything is driven by events and by timers of the loop.
+queue by priority and in fair turns. All is driven by events and by timers of the loop.
 
 Without a given limit, `learn` sends one request first and goes on by what its answer
 says; where answers say nothing, the number of requests under way is found by trying.
@@ -11,8 +11,6 @@ says; where answers say nothing, the number of requests under way is found by tr
 from __future__ import annotations
 
 import asyncio
-import heapq
-import itertools
 import threading
 import time
 from collections import deque
@@ -23,6 +21,7 @@ from agentflow.endpoints.concurrency import Ceiling
 from agentflow.endpoints.faults import retry_after
 from agentflow.endpoints.learned import Span, tells_limits
 from agentflow.endpoints.pace import Credit, Pace, TokenWindow
+from agentflow.endpoints.queue import FairQueue
 from agentflow.endpoints.scheduler import Limits, Permit
 from agentflow_protocols.chat.limits import Dimension, read_limits
 from agentflow_protocols.chat.messages import Usage
@@ -93,8 +92,7 @@ class LimitScheduler:
 
     def __init__(self, limits: Limits, *, learn: bool = False) -> None:
         self._lock = threading.RLock()
-        self._queue: list[tuple[int, int, _Waiter]] = []
-        self._numbers = itertools.count()
+        self._queue: FairQueue[_Waiter] = FairQueue()
         self._running = 0
         self._sent = 0
         self._sent_tokens = 0
@@ -130,7 +128,9 @@ class LimitScheduler:
                 self._probing = False
             self._pump()
 
-    async def admit(self, cost: int, priority: int = 0, output: int = 0) -> Permit:
+    async def admit(
+        self, cost: int, priority: int = 0, output: int = 0, *, group: str = "", retry: bool = False
+    ) -> Permit:
         """Wait until a request of about `cost` tokens, `output` of them written, may go."""
         loop = asyncio.get_running_loop()
         with self._lock:
@@ -138,7 +138,7 @@ class LimitScheduler:
             if not self._queue and self._ready_at(now, cost, output) <= now:
                 return self._take(now, cost, output)
             waiter = _Waiter(loop, loop.create_future(), cost, output)
-            heapq.heappush(self._queue, (-priority, next(self._numbers), waiter))
+            self._queue.push(waiter, now, priority=priority, group=group, cost=cost, retry=retry)
             self._pump()
         try:
             return await waiter.granted
@@ -266,21 +266,23 @@ class LimitScheduler:
 
     def _pump(self) -> None:
         """Grant what may go, in order; arm one timer for the first that may go later."""
+        loop = _running_loop()
         while self._queue:
-            waiter = self._queue[0][2]
+            at = 0.0 if loop is None else loop.time()
+            waiter = self._queue.first(at)
+            assert waiter is not None
             if waiter.granted.done() or waiter.loop.is_closed():
-                heapq.heappop(self._queue)
+                self._queue.pop(at)
                 continue
-            if waiter.loop is not _running_loop():
+            if waiter.loop is not loop:
                 waiter.loop.call_soon_threadsafe(self._pump_locked)
                 return
-            now = waiter.loop.time()
-            when = self._ready_at(now, waiter.cost, waiter.output)
-            if when > now:
+            when = self._ready_at(at, waiter.cost, waiter.output)
+            if when > at:
                 self._arm(waiter.loop, when)
                 return
-            heapq.heappop(self._queue)
-            waiter.granted.set_result(self._take(now, waiter.cost, waiter.output))
+            self._queue.pop(at)
+            waiter.granted.set_result(self._take(at, waiter.cost, waiter.output))
         self._arm(None, 0.0)
 
     def _pump_locked(self) -> None:

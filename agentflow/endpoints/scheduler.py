@@ -38,10 +38,12 @@ class Permit:
 class Scheduler(Protocol):
     """Decides when a request may go. Every attempt, a retry too, asks again."""
 
-    async def admit(self, cost: int, priority: int = 0, output: int = 0) -> Permit:
+    async def admit(
+        self, cost: int, priority: int = 0, output: int = 0, *, group: str = "", retry: bool = False
+    ) -> Permit:
         """Wait until a request of about `cost` tokens, `output` of them written, may go.
 
-        A higher `priority` goes first.
+        A higher `priority` goes first, then a `retry`; `group` says whose turn it is.
         """
 
     def settle(self, permit: Permit, usage: Usage | None) -> None:
@@ -62,7 +64,9 @@ class Unlimited:
     def __init__(self) -> None:
         self._permit = Permit()
 
-    async def admit(self, cost: int, priority: int = 0, output: int = 0) -> Permit:
+    async def admit(
+        self, cost: int, priority: int = 0, output: int = 0, *, group: str = "", retry: bool = False
+    ) -> Permit:
         """Return a permit at once."""
         return self._permit
 

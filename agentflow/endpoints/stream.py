@@ -215,7 +215,9 @@ class EndpointStream:
         scheduler = self._scheduler = endpoint.scheduler()
         asked = time.monotonic()
         cost, output = endpoint.expected_tokens(request)
-        self._permit = await scheduler.admit(cost, self._priority, output)
+        self._permit = await scheduler.admit(
+            cost, self._priority, output, group=request.group, retry=self.attempts > 0
+        )
         self._queued += time.monotonic() - asked
         self._sent_at = self._clock.time()
         stream = self._stream = model.open(request, self._resources)

@@ -113,6 +113,7 @@ class ModelStep:
             written.cut = recorded.reply.finish == "cut"
         else:
             request.idempotency_key = f"{context.run_id}/{key}"
+            request.group = context.state.root.id
             if ledger.durable:
                 await ledger.barrier()
 

@@ -218,7 +218,8 @@ class ChatRequest:
     `output_name`; `tool_choice` is `auto`, `none`, `required` or a tool's name.
     With a `prompt` the model goes on with that text, and `messages` are not sent.
     `banned` are texts that must not be written and `grammar` (GBNF) is what the reply
-    must follow, where the endpoint has its hands on sampling.
+    must follow, where the endpoint has its hands on sampling. `group` says whose request it
+    is: groups that wait for one endpoint are served in turns.
     """
 
     messages: Sequence[Message]
@@ -231,6 +232,7 @@ class ChatRequest:
     prompt: str | None = None
     banned: tuple[str, ...] = ()
     grammar: str | None = None
+    group: str = ""
 
 
 @dataclass(slots=True)
