@@ -147,7 +147,7 @@ class Command(Generic[Deps]):
 
     async def _work(self, context: Context[Deps], task: Task, text: str) -> bool:
         """Let the worker do the task; False when it was moved to another. ToolFailed when it fails."""
-        if task.moving:  # before its worker had begun
+        if task.moves():  # before its worker had begun
             return False
         name = cast("str", task.worker)
         worker = self._workers[name]
@@ -163,7 +163,7 @@ class Command(Generic[Deps]):
             error = None if job.cancelled() else job.exception()
             task.job = None
         if job.cancelled():
-            if task.moving:
+            if task.moves():
                 return False
             raise ToolFailed(f"worker {name} was cancelled")
         if error is not None:
@@ -178,7 +178,7 @@ class Command(Generic[Deps]):
         task, worker = crew.find(str(arguments["task"])), crew.known(str(arguments["worker"]))
         if task.over:
             raise ToolRetry(f"task {task.id} is over: it was {task.state}")
-        if task.moving:
+        if task.moves():
             raise ToolRetry(f"task {task.id} is just being moved to {task.wanted}")
         if (task.worker if task.state == "running" else task.wanted) != worker:
             crew.move(task, worker)

@@ -53,9 +53,8 @@ class Task:
     questions: list[tuple[RunState, str]] = field(default_factory=list)
     leaves: bool = False
 
-    @property
-    def moving(self) -> bool:
-        """Whether its worker is to stop, for another to take it."""
+    def moves(self) -> bool:
+        """Return whether its worker is to stop, for another to take it."""
         return self.leaves
 
     @property
@@ -122,7 +121,7 @@ class Crew(Generic[Deps]):
             try:
                 await task.turn
             except asyncio.CancelledError:
-                if task.worker is not None and task.state == "running":  # taken in this very moment
+                if not task.turn.cancelled():  # it was taken in this very moment
                     self.give_back(task)
                 raise
         return cast("str", task.worker)
