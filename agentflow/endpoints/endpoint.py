@@ -8,6 +8,7 @@ from functools import cached_property, partial
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from agentflow.endpoints.breaker import Breaker
 from agentflow.endpoints.http_model import HttpModel
 from agentflow.endpoints.limit_scheduler import LimitScheduler
 from agentflow.endpoints.model import Model
@@ -38,7 +39,8 @@ class Endpoint:
     or `api_key` names. The three limits hold together for all endpoints of the
     process that name the same host, key and model; what is not given is learned from the
     server's answers (`learn`: None for servers elsewhere only). `fallback` endpoints are tried in
-    order when this one stays unavailable, rate-limited or without quota. Nothing is
+    order when this one stays unavailable, rate-limited or without quota; when that goes on,
+    they are asked at once for a while (see `Breaker`). Nothing is
     opened, read or sent before the first use.
     """
 
@@ -93,6 +95,7 @@ class Endpoint:
         self.limits = Limits(requests_per_minute, tokens_per_minute, concurrency)
         self._given_scheduler = scheduler
         self._learn = learn
+        self.breaker = Breaker()
         self._own_scheduler: Scheduler | None = None
         self._resources: Resources | None = None
         self._typical_output = 256.0

@@ -40,6 +40,8 @@ __all__ = ["EndpointStream", "OnRetry"]
 
 _NONE_READY: deque[Delta] = deque(maxlen=0)
 
+_MAY_PASS = (EndpointUnavailable, QuotaExhausted, RateLimited)  # for which fallbacks are asked
+
 OnRetry: TypeAlias = Callable[[int, float, EndpointError], None]
 """Told `(attempt, wait_s, error)` when attempt number `attempt` failed and another will follow."""
 
@@ -181,27 +183,44 @@ class EndpointStream:
     async def _first(self) -> Delta:
         """Return the first delta of the first attempt that has one."""
         while True:
-            attempts: Attempts | None = None
-            while True:
-                try:
-                    return await self._attempt()
-                except StopAsyncIteration:
-                    await self._finish()
+            self._pass_over_open()
+            breaker = self._endpoint.breaker
+            try:
+                delta = await self._attempts()
+            except StopAsyncIteration:
+                breaker.worked()
+                await self._finish()
+                raise
+            except EndpointError as error:
+                if isinstance(error, _MAY_PASS):
+                    breaker.failed(self._now(), error)
+                    if self._next_endpoint():
+                        continue
+                raise
+            except BaseException:
+                breaker.left()
+                raise
+            breaker.worked()
+            return delta
+
+    async def _attempts(self) -> Delta:
+        """Return the first delta of one endpoint, which is asked again as its policy says."""
+        attempts: Attempts | None = None
+        while True:
+            try:
+                return await self._attempt()
+            except EndpointError as error:
+                self._give_back(None)
+                await self._close_stream()
+                attempts = attempts or Attempts(self._endpoint.retry)
+                number = attempts.number
+                wait = attempts.wait_after(error)
+                left = self._left()
+                if wait is None or (left is not None and wait >= left):
                     raise
-                except EndpointError as error:
-                    self._give_back(None)
-                    await self._close_stream()
-                    attempts = attempts or Attempts(self._endpoint.retry)
-                    number = attempts.number
-                    wait = attempts.wait_after(error)
-                    left = self._left()
-                    if wait is None or (left is not None and wait >= left):
-                        if self._next_endpoint(error):
-                            break
-                        raise
-                    if self._on_retry is not None:
-                        self._on_retry(number, wait, error)
-                    await asyncio.sleep(wait)
+                if self._on_retry is not None:
+                    self._on_retry(number, wait, error)
+                await asyncio.sleep(wait)
 
     async def _attempt(self) -> Delta:
         endpoint = self._endpoint
@@ -252,15 +271,22 @@ class EndpointStream:
         total = self._endpoint.timeouts.total
         return None if total is None else total - (time.monotonic() - self._began - self._queued)
 
-    def _next_endpoint(self, error: EndpointError) -> bool:
-        """Turn to the next fallback, where `error` allows it and there is one."""
-        if not isinstance(error, (EndpointUnavailable, QuotaExhausted, RateLimited)):
-            return False
+    def _next_endpoint(self) -> bool:
+        """Turn to the next fallback, if there is one."""
         following = next(self._route, None)
         if following is None:
             return False
         self._endpoint = following
         return True
+
+    def _pass_over_open(self) -> None:
+        """Turn to the next fallback while the breaker of this endpoint is open; the last is always asked."""
+        while self._endpoint.fallback and not self._endpoint.breaker.allows(self._now()):
+            if not self._next_endpoint():
+                return
+
+    def _now(self) -> float:
+        return asyncio.get_running_loop().time()
 
     async def _finish(self) -> None:
         assert self._stream is not None
