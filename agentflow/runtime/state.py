@@ -147,19 +147,19 @@ class RunState:
         Waits for room, as the interrupt's policy says. RunError when the run has ended.
         """
         await self.inbox.room(interrupt)
-        if self.inbox.closed or self.status != "running":
-            how = "ended" if self.status == "running" else self.status
-            raise RunError(f"run {self.id} has {how}: nothing can be sent to it")
-        self._put(interrupt)
+        self.put(interrupt)
         await self.ledger.barrier()
 
     def interrupt_soon(self, source: str, text: str) -> None:
         """Put an interrupt into the inbox without waiting; the newest of a source replaces the one before."""
         if not self.inbox.closed:
-            self._put(Interrupt(source, text, policy="coalesce"))
+            self.put(Interrupt(source, text, policy="coalesce"))
 
-    def _put(self, interrupt: Interrupt) -> None:
-        """Queue an interrupt and put it down, with no wait between the two."""
+    def put(self, interrupt: Interrupt) -> None:
+        """Queue an interrupt and put it down, with no wait between. RunError when the run has ended."""
+        if self.inbox.closed or self.status != "running":
+            how = "ended" if self.status == "running" else self.status
+            raise RunError(f"run {self.id} has {how}: nothing can be sent to it")
         dropped = self.inbox.put(interrupt)
         if dropped is not None:
             self.ledger.put_fact(InterruptFact(self.id, dropped.seq, dropped.source, "", DROPPED))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Generic, Protocol, TypeVar, cast, runtime_chec
 from agentflow.errors import ToolFailed, ToolRetry
 from agentflow.runtime.ending import end_all
 from agentflow.runtime.inbox import Interrupt
+from agentflow.runtime.journal import SignalFact
 from agentflow.runtime.ledger import encode
 from agentflow.team.crew import Crew, Task
 from agentflow.team.duties import duties
@@ -89,6 +90,7 @@ class Command(Generic[Deps]):
                 _schema(("task", "text"), task=_TASK, text=_TEXT),
                 self._tell,
                 reply="wait",
+                idempotent=True,
             ),
             Tool.from_schema(
                 "board",
@@ -187,18 +189,31 @@ class Command(Generic[Deps]):
         return {"task": task.id, "worker": worker}
 
     async def _tell(self, context: Context[Deps], arguments: dict[str, Json]) -> str:
+        told = self._crew.told(context.call)
+        if told is not None:
+            return told
         task, text = self._crew.find(str(arguments["task"])), str(arguments["text"])
         if task.state != "running":
             raise ToolRetry(f"task {task.id} is {task.state}, so there is nobody to tell")
-        if task.questions:
-            state, name = task.questions.pop(0)
-            await state.signal(name, encode(text, "an answer"))
-            return "answered"
         child = context.state.children.get(task.key)
         if child is None or child.inbox.closed:
             raise ToolRetry(f"task {task.id} is just beginning or ending: nobody hears this")
-        await child.interrupt(Interrupt(f"agent.{self._leader}", text))
-        return "told"
+        question = self._crew.question(task, child)
+        if question is None:
+            interrupt = Interrupt(f"agent.{self._leader}", text)
+            await child.inbox.room(interrupt)
+            if child.inbox.closed:
+                raise ToolRetry(f"task {task.id} is just ending: nobody hears this")
+            child.put(interrupt)
+        else:
+            answer = encode(text, "an answer")
+            child.ledger.put_fact(SignalFact(child.id, question, answer))
+        told = "told" if question is None else "answered"
+        context.ledger.put(f"told/{context.call}", encode({"how": told}, "how it was told"))
+        await context.ledger.barrier()
+        if question is not None and not (future := child.signal_of(question)).done():
+            future.set_result(answer)
+        return told
 
     async def _board(self, context: Context[Deps], arguments: dict[str, Json]) -> dict[str, object]:
         return self._crew.board()

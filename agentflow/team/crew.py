@@ -33,8 +33,8 @@ State = Literal["blocked", "waiting", "running", "done", "failed", "cancelled"]
 class Task:
     """A task of a team. `wanted` is who shall do it, None: whoever is free; `worker` who does it, or did.
 
-    `attempt` counts its moves to another worker. `questions` are open ones of the worker:
-    its run, and the name of the signal that answers.
+    `attempt` counts its moves to another worker. `questions` are open ones of the worker, by
+    the name of the signal that answers; `asked` all that it has asked since the program began.
     """
 
     id: str
@@ -50,7 +50,8 @@ class Task:
     turn: asyncio.Future[str] | None = None
     job: asyncio.Task[Result[object]] | None = None
     ended: asyncio.Event = field(default_factory=asyncio.Event)
-    questions: list[tuple[RunState, str]] = field(default_factory=list)
+    questions: list[str] = field(default_factory=list)
+    asked: set[str] = field(default_factory=set)
     leaves: bool = False
 
     def moves(self) -> bool:
@@ -159,6 +160,28 @@ class Crew(Generic[Deps]):
         """The worker of a task has stopped, so that another can take it."""
         task.leaves = False
         task.attempt += 1
+
+    def told(self, call: str) -> str | None:
+        """Return how a call of `tell` told its text before a crash."""
+        before = self._recalled(f"told/{call}")
+        return None if before is None else str(before["how"])
+
+    def question(self, task: Task, child: RunState) -> str | None:
+        """Return the oldest open question of a task whose run is `child`, and take it for answered.
+
+        That may be one from before a crash, which its worker has not come to again.
+        """
+        if task.questions:
+            return task.questions.pop(0)
+        record = child.records.get(child.id)
+        for key in record.steps if record is not None else ():
+            kind, _, call = key.partition("/")
+            name = f"answer/{call}"
+            if kind == "question" and name not in task.asked and f"call/{call}" not in record.steps:  # type: ignore[union-attr]
+                task.asked.add(name)
+                if not child.signal_of(name).done():
+                    return name
+        return None
 
     def board(self, longest: int = 50) -> dict[str, object]:
         """Return who does what since when, and what waits: at most the `longest` first."""

@@ -30,32 +30,37 @@ _OVER = "the leader has ended: nobody hears this"
 def duties(leader: RunState, worker: str, task: Task) -> Sequence[Tool[..., object]]:
     """Return the tools of a worker at a task; what it says by them interrupts the leader's run."""
 
-    async def say(kind: str, text: object) -> bool:
-        line = json.dumps({"task": task.id, kind: text}, ensure_ascii=False)
-        try:
-            await leader.interrupt(Interrupt(f"agent.{worker}", line))
-        except RunError:
-            return False
+    async def say(context: Context[Deps], kind: str, text: Json) -> bool:
+        """Interrupt the leader, once a call; False when it has ended."""
+        said = f"{kind}/{context.call}"
+        if context.ledger.recall(said) is None:
+            line = json.dumps({"task": task.id, kind: text}, ensure_ascii=False)
+            interrupt = Interrupt(f"agent.{worker}", line)
+            await leader.inbox.room(interrupt)
+            try:
+                leader.put(interrupt)
+            except RunError:
+                return False
+            context.ledger.put(said, b"{}")
+            await context.ledger.barrier()
         return True
 
     async def report(context: Context[Deps], arguments: dict[str, Json]) -> str:
-        return "reported" if await say("report", arguments["text"]) else _OVER
+        return "reported" if await say(context, "report", arguments["text"]) else _OVER
 
     async def ask(context: Context[Deps], arguments: dict[str, Json]) -> str:
-        question = (context.state, f"answer/{context.call}")
-        answer = context.state.signal_of(question[1])
+        name = f"answer/{context.call}"
+        answer = context.state.signal_of(name)
+        task.asked.add(name)
         if not answer.done():
-            asked = f"asked/{context.call}"
-            if context.ledger.recall(asked) is None:
-                if not await say("question", arguments["question"]):
-                    return _OVER
-                context.ledger.put(asked, b"{}")
-            task.questions.append(question)
+            if not await say(context, "question", arguments["question"]):
+                return _OVER
+            task.questions.append(name)
             try:
                 await asyncio.wait((answer,))
             finally:
-                if question in task.questions:
-                    task.questions.remove(question)
+                if name in task.questions:
+                    task.questions.remove(name)
         return str(decode(answer.result()))
 
     text: Json = {"type": "string"}
