@@ -9,11 +9,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from agentflow_protocols.chat import openai, openai_reply
+from agentflow_protocols.chat import anthropic, anthropic_reply, openai, openai_reply
 from agentflow_protocols.chat.capabilities import Capabilities
 from agentflow_protocols.chat.messages import ChatRequest, Delta, Reply
 
-__all__ = ["CHAT_COMPLETIONS", "Dialect", "ReplyReader", "bearer"]
+__all__ = ["CHAT_COMPLETIONS", "MESSAGES", "Dialect", "ReplyReader", "bearer"]
 
 
 class ReplyReader(Protocol):
@@ -50,22 +50,22 @@ class Encode(Protocol):
 class Dialect:
     """How a provider is spoken to.
 
-    `path(request, model, stream)` goes behind the base address; `headers(key)` carries the
-    key; `parse_error` reads the body of a refusal.
+    `path(request, model, stream)` goes behind the base address; `headers(key)` are the
+    dialect's own, with the key where there is one; `parse_error` reads the body of a refusal.
     """
 
     name: str
     path: Callable[[ChatRequest, str, bool], str]
-    headers: Callable[[str], dict[str, str]]
+    headers: Callable[[str | None], dict[str, str]]
     encode: Encode
     reader: Callable[[], ReplyReader]
     parse_reply: Callable[[bytes], Reply]
     parse_error: Callable[[bytes], openai_reply.ServerError] = openai_reply.parse_error
 
 
-def bearer(key: str) -> dict[str, str]:
+def bearer(key: str | None) -> dict[str, str]:
     """Return the header that most providers take a key in."""
-    return {"Authorization": f"Bearer {key}"}
+    return {} if key is None else {"Authorization": f"Bearer {key}"}
 
 
 def _path(request: ChatRequest, model: str, stream: bool) -> str:
@@ -79,4 +79,18 @@ CHAT_COMPLETIONS = Dialect(
     openai.encode_request,
     openai_reply.ReplyParser,
     openai_reply.parse_reply,
+)
+
+
+def _anthropic_headers(key: str | None) -> dict[str, str]:
+    return {"anthropic-version": "2023-06-01", **({} if key is None else {"x-api-key": key})}
+
+
+MESSAGES = Dialect(
+    "messages",
+    lambda request, model, stream: "/messages",
+    _anthropic_headers,
+    anthropic.encode_messages,
+    anthropic_reply.message_reader,
+    anthropic_reply.parse_message,
 )

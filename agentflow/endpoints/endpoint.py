@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from agentflow.endpoints.breaker import Breaker
+from agentflow.endpoints.hedge import Hedge
 from agentflow.endpoints.http_model import HttpModel
 from agentflow.endpoints.limit_scheduler import LimitScheduler
 from agentflow.endpoints.model import Model
@@ -40,7 +41,8 @@ class Endpoint:
     process that name the same host, key and model; what is not given is learned from the
     server's answers (`learn`: None for servers elsewhere only). `fallback` endpoints are tried in
     order when this one stays unavailable, rate-limited or without quota; when that goes on,
-    they are asked at once for a while (see `Breaker`). Nothing is
+    they are asked at once for a while (see `Breaker`). `hedge` is the share of requests that
+    may be sent a second time when they are slow (see `Hedge`); for requests without effects. Nothing is
     opened, read or sent before the first use.
     """
 
@@ -64,6 +66,7 @@ class Endpoint:
         stream: bool = True,
         scheduler: Scheduler | None = None,
         learn: bool | None = None,
+        hedge: float | None = None,
     ) -> None:
         for what, value in (
             ("requests_per_minute", requests_per_minute),
@@ -96,6 +99,9 @@ class Endpoint:
         self._given_scheduler = scheduler
         self._learn = learn
         self.breaker = Breaker()
+        if hedge is not None and not 0 < hedge <= 0.5:
+            raise UserError(f"hedge is the share of requests that may be sent twice, up to 0.5, not {hedge}")
+        self.hedge = None if hedge is None else Hedge(hedge)
         self._own_scheduler: Scheduler | None = None
         self._resources: Resources | None = None
         self._typical_output = 256.0

@@ -93,10 +93,7 @@ class HttpModel:
                 "Accept": "text/event-stream, application/json",
                 "User-Agent": f"agentflow/{__version__}",
             }
-            key = self._key()
-            if key is not None:
-                headers |= self.dialect.headers(key)
-            self._headers = headers
+            self._headers = headers | self.dialect.headers(self._key())
         return self._headers
 
 

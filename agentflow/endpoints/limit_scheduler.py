@@ -134,9 +134,10 @@ class LimitScheduler:
         """Wait until a request of about `cost` tokens, `output` of them written, may go."""
         loop = asyncio.get_running_loop()
         with self._lock:
+            permit = self.try_admit(cost, output)
+            if permit is not None:
+                return permit
             now = loop.time()
-            if not self._queue and self._ready_at(now, cost, output) <= now:
-                return self._take(now, cost, output)
             waiter = _Waiter(loop, loop.create_future(), cost, output)
             self._queue.push(waiter, now, priority=priority, group=group, cost=cost, retry=retry)
             self._pump()
@@ -150,6 +151,14 @@ class LimitScheduler:
                 with self._lock:
                     self._pump()
             raise
+
+    def try_admit(self, cost: int, output: int = 0) -> Permit | None:
+        """Return a permit when such a request may go at once and nobody waits, else None."""
+        with self._lock:
+            now = asyncio.get_running_loop().time()
+            if self._queue or self._ready_at(now, cost, output) > now:
+                return None
+            return self._take(now, cost, output)
 
     def settle(self, permit: Permit, usage: Usage | None) -> None:
         """Give back the place of `permit`, and the reserved tokens that were not used."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
+from agentflow.endpoints.dialect import CHAT_COMPLETIONS, MESSAGES, Dialect
 from agentflow.errors import UserError
 from agentflow_protocols.chat.capabilities import Capabilities
 
@@ -21,10 +22,17 @@ class Provider:
     base_url: str
     api_key_env: str | None
     capabilities: Capabilities = field(default_factory=Capabilities)
+    dialect: Dialect = CHAT_COMPLETIONS
 
 
 PROVIDERS: Mapping[str, Provider] = MappingProxyType(
     {
+        "anthropic": Provider(
+            "https://api.anthropic.com/v1",
+            "ANTHROPIC_API_KEY",
+            Capabilities(cache_control=True),
+            MESSAGES,
+        ),
         "deepseek": Provider(
             "https://api.deepseek.com/v1",
             "DEEPSEEK_API_KEY",

@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, cast
 from urllib.parse import urlsplit
 
+from agentflow.endpoints.dialect import CHAT_COMPLETIONS
 from agentflow.endpoints.http_model import HttpModel
 from agentflow.endpoints.model import Model
 from agentflow.endpoints.providers import PROVIDERS, read_key
@@ -85,6 +86,7 @@ def resolve_model(address: Address) -> Model:
         capabilities=address.capabilities or (provider.capabilities if provider else Capabilities()),
         timeouts=address.timeouts,
         http_client=address.http_client,
+        dialect=provider.dialect if provider else CHAT_COMPLETIONS,
     )
 
 

@@ -46,6 +46,9 @@ class Scheduler(Protocol):
         A higher `priority` goes first, then a `retry`; `group` says whose turn it is.
         """
 
+    def try_admit(self, cost: int, output: int = 0) -> Permit | None:
+        """Return a permit when such a request may go at once and nobody waits, else None."""
+
     def settle(self, permit: Permit, usage: Usage | None) -> None:
         """Give back what `permit` held: its place, and the tokens that were reserved but not used.
 
@@ -68,6 +71,10 @@ class Unlimited:
         self, cost: int, priority: int = 0, output: int = 0, *, group: str = "", retry: bool = False
     ) -> Permit:
         """Return a permit at once."""
+        return self._permit
+
+    def try_admit(self, cost: int, output: int = 0) -> Permit | None:
+        """Return a permit."""
         return self._permit
 
     def settle(self, permit: Permit, usage: Usage | None) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, TypeAlias
@@ -19,6 +19,7 @@ from agentflow.endpoints.price import estimate_input, estimate_output
 from agentflow.endpoints.retry import Attempts
 from agentflow.errors import EndpointError, EndpointUnavailable, QuotaExhausted, RateLimited
 from agentflow.runtime.clock import Clock, current_clock
+from agentflow.runtime.ending import end_all
 from agentflow.runtime.resources import Resources
 from agentflow_protocols.chat.messages import (
     CallReady,
@@ -239,17 +240,54 @@ class EndpointStream:
         )
         self._queued += time.monotonic() - asked
         self._sent_at = self._clock.time()
-        stream = self._stream = model.open(request, self._resources)
+        self._stream = model.open(request, self._resources)
         self.attempts += 1
+        hedge = endpoint.hedge
+        delay = None if hedge is None else hedge.delay()
         try:
-            delta = await self._read(stream)
+            if delay is None:
+                delta = await self._read(self._stream)
+            else:
+                delta = await self._hedged(request, self._stream, self._permit, delay)
         finally:
-            head = getattr(stream, "head", None)
-            if head is not None:
-                scheduler.observe(self._permit, head.status, head.headers)
+            self._observe(scheduler, self._stream, self._permit)
         self.first_token_s = self._clock.time() - self._sent_at
-        self._ready = getattr(stream, "ready", _NONE_READY)
+        if hedge is not None:
+            hedge.took(self.first_token_s)
+        self._ready = getattr(self._stream, "ready", _NONE_READY)
         return delta
+
+    def _observe(self, scheduler: Scheduler, stream: ReplyStream | None, permit: Permit | None) -> None:
+        head = getattr(stream, "head", None)
+        if head is not None and permit is not None:
+            scheduler.observe(permit, head.status, head.headers)
+
+    async def _hedged(self, request: ChatRequest, stream: ReplyStream, permit: Permit, delay: float) -> Delta:
+        """Return the first delta of the request, or of a second one when it is slow; the other is left."""
+        endpoint, scheduler = self._endpoint, self._scheduler
+        assert endpoint.hedge is not None
+        assert scheduler is not None
+        first: asyncio.Task[Delta] = asyncio.create_task(self._read(stream))
+        readers: dict[asyncio.Task[Delta], tuple[ReplyStream, Permit]] = {first: (stream, permit)}
+        try:
+            await asyncio.wait((first,), timeout=delay)
+            await asyncio.sleep(0)  # what comes at that very moment has come
+            if not first.done() and endpoint.hedge.take():
+                further = scheduler.try_admit(*endpoint.expected_tokens(request))
+                if further is not None:
+                    second = endpoint.target.open(request, self._resources)
+                    self.attempts += 1
+                    readers[asyncio.create_task(self._read(second))] = (second, further)
+            won = await _first_good(readers)
+            self._stream, self._permit = readers.pop(won)
+            return won.result()
+        finally:
+            await end_all(readers)
+            for left, its in readers.values():
+                if left is not self._stream:
+                    self._observe(scheduler, left, its)
+                    scheduler.settle(its, None)
+                    await left.aclose()
 
     async def _read(self, stream: ReplyStream) -> Delta:
         """Return the stream's next delta, within what is left of the total time."""
@@ -326,3 +364,13 @@ class EndpointStream:
         return EndpointUnavailable(
             f"{error} (the reply had begun; what came of it is kept)", status=error.status
         )
+
+
+async def _first_good(readers: Iterable[asyncio.Task[Delta]]) -> asyncio.Task[Delta]:
+    """Return the first of `readers` that has a delta; when none has, one of the last to end."""
+    waiting = set(readers)
+    while True:
+        done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        good = [reader for reader in done if reader.exception() is None]
+        if good or not waiting:
+            return good[0] if good else done.pop()

@@ -26,6 +26,7 @@ class FakeOptions(TypedDict, total=False):
     timeouts: Timeouts | None
     fallback: Sequence[Endpoint]
     scheduler: Scheduler | None
+    hedge: float | None
 
 
 class FakeEndpoint(Endpoint):
