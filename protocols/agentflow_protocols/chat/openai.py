@@ -28,7 +28,10 @@ from agentflow_protocols.chat.messages import (
 )
 from agentflow_protocols.errors import LocalProtocolError
 
-__all__ = ["completion_body", "encode_request", "request_body"]
+__all__ = ["FOREIGN", "completion_body", "encode_request", "request_body"]
+
+FOREIGN = frozenset({"anthropic", "gemini", "responses"})
+"""Names in `Message.extra` and `ToolCall.extra` under which other dialects keep what they want back."""
 
 
 def encode_request(
@@ -159,7 +162,7 @@ def _message(message: Message, place: int, can: Capabilities) -> Json:
                     "id": call.id,
                     "type": "function",
                     "function": {"name": call.name, "arguments": call.arguments or "{}"},
-                    **(call.extra or {}),
+                    **_ours(call.extra),
                 }
                 for call in message.calls
             ]
@@ -169,9 +172,13 @@ def _message(message: Message, place: int, can: Capabilities) -> Json:
             out["refusal"] = message.refusal
     elif role == "tool":
         out["tool_call_id"] = message.call_id
-    if message.extra:
-        out.update(message.extra)
+    out.update(_ours(message.extra))
     return out
+
+
+def _ours(extra: Mapping[str, Json] | None) -> dict[str, Json]:
+    """Return what this dialect put aside, without what another one wants back."""
+    return {name: value for name, value in extra.items() if name not in FOREIGN} if extra else {}
 
 
 def _marked(content: Json) -> Json:

@@ -32,7 +32,15 @@ from agentflow_protocols.chat.sse import SseParser
 from agentflow_protocols.chat.surrogates import Halves, whole
 from agentflow_protocols.errors import RemoteProtocolError
 
-__all__ = ["ErrorReply", "ReplyParser", "ServerError", "parse_error", "parse_reply", "reply_deltas"]
+__all__ = [
+    "ErrorReply",
+    "ReplyParser",
+    "ServerError",
+    "parse_error",
+    "parse_reply",
+    "reply_deltas",
+    "server_error",
+]
 
 _FINISH = {
     "stop": "stop",
@@ -207,7 +215,7 @@ class ReplyParser:
         if not isinstance(chunk, dict):
             raise RemoteProtocolError(f"event {self._events} of the stream is no JSON object")
         if chunk.get("error") or chunk.get("object") == "error":
-            raise ErrorReply(_server_error(chunk))
+            raise ErrorReply(server_error(chunk))
         choices = chunk.get("choices")
         if choices:
             known = len(out)
@@ -390,7 +398,7 @@ def parse_reply(body: bytes) -> Reply:
         raise RemoteProtocolError("the reply is no JSON object")
     choices = data.get("choices")
     if not choices and (data.get("error") or data.get("object") == "error"):
-        raise ErrorReply(_server_error(data))
+        raise ErrorReply(server_error(data))
     if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
         raise RemoteProtocolError("the reply has no choices")
     parser = ReplyParser()
@@ -425,10 +433,11 @@ def parse_error(body: bytes) -> ServerError:
     except ValueError:
         text = body[:2000].decode("utf-8", "replace").strip()
         return ServerError() if text[:1] == "<" else ServerError(message=text)
-    return _server_error(data)
+    return server_error(data)
 
 
-def _server_error(data: object) -> ServerError:
+def server_error(data: object) -> ServerError:
+    """Return what an error object says, whatever its form."""
     if isinstance(data, list) and data:
         data = data[0]
     if isinstance(data, Mapping):

@@ -1,0 +1,137 @@
+"""Each provider's dialect over HTTP: an agent asks, calls its tool, tells the result, and answers."""
+
+from __future__ import annotations
+
+import json
+import threading
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from agentflow import Agent, Runtime, tool
+from agentflow.endpoints import Endpoint
+from agentflow.errors import ContextOverflow, EndpointUnavailable, UserError
+from agentflow.testing import assert_nothing_left
+from agentflow_protocols.chat import ImagePart, Message
+
+
+@contextmanager
+def provider(*answers):
+    """Serve `answers`: lists of events as streams, `(status, body)` as JSON. Yields address and requests."""
+    waiting = list(answers)
+    seen = []
+
+    class Server(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self):
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            seen.append((self.path, {k.lower(): v for k, v in self.headers.items()}, body))
+            answer = waiting.pop(0)
+            if isinstance(answer, list):
+                kind, status = "text/event-stream", 200
+                pieces = [
+                    f"event: {event.get('type', 'message')}\ndata: {json.dumps(event)}\n\n".encode()
+                    for event in answer
+                ]
+            else:
+                kind, (status, whole) = "application/json", answer
+                pieces = [json.dumps(whole).encode()]
+            self.send_response(status)
+            self.send_header("Content-Type", kind)
+            self.send_header("Transfer-Encoding", "chunked")
+            self.end_headers()
+            for piece in [*pieces, b""]:
+                self.wfile.write(b"%x\r\n%b\r\n" % (len(piece), piece))
+                self.wfile.flush()
+
+        def log_message(self, *arguments):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Server)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}", seen
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@tool
+async def boil(pot: str) -> str:
+    """Boil the water in `pot`."""
+    return f"the {pot} boils"
+
+
+async def cook(model, base_url):
+    """Run an agent with one tool over `model`; return its result."""
+    endpoint = Endpoint(model, base_url=base_url, api_key="k-1", retry=1)
+    async with assert_nothing_left(), Runtime() as runtime:
+        return await runtime.run(Agent(endpoint, instructions="Cook.", tools=[boil]), "Soup.")
+
+
+def anthropic(*blocks, stop):
+    start = {"model": "claude", "usage": {"input_tokens": 10, "output_tokens": 1}}
+    yield {"type": "message_start", "message": start}
+    for index, (block, deltas) in enumerate(blocks):
+        yield {"type": "content_block_start", "index": index, "content_block": block}
+        for delta in deltas:
+            yield {"type": "content_block_delta", "index": index, "delta": delta}
+        yield {"type": "content_block_stop", "index": index}
+    yield {"type": "message_delta", "delta": {"stop_reason": stop}, "usage": {"output_tokens": 7}}
+    yield {"type": "message_stop"}
+
+
+async def test_anthropic():
+    signed = {"type": "thinking", "thinking": "Hm", "signature": "s1"}
+    pieces = [{"type": "input_json_delta", "partial_json": text} for text in ('{"po', 't": "kettle"}')]
+    first = anthropic(
+        ({"type": "thinking", "thinking": "Hm", "signature": "s1"}, []),
+        ({"type": "tool_use", "id": "toolu_1", "name": "boil", "input": {}}, pieces),
+        stop="tool_use",
+    )
+    second = anthropic(
+        ({"type": "text", "text": ""}, [{"type": "text_delta", "text": "Done."}]), stop="end_turn"
+    )
+    with provider(list(first), list(second)) as (url, seen):
+        result = await cook("anthropic:claude", f"{url}/v1")
+    assert (result.output, result.usage.total_tokens) == ("Done.", 34)
+    (path, headers, asked), (_, _, body) = seen
+    assert (path, headers["x-api-key"], headers["anthropic-version"]) == ("/v1/messages", "k-1", "2023-06-01")
+    assert asked["system"][0]["text"].startswith("Cook.")
+    assert [message["role"] for message in body["messages"]] == ["user", "assistant", "user"]
+    thought, call = body["messages"][1]["content"]
+    assert thought == signed
+    assert (call["name"], call["input"]) == ("boil", {"pot": "kettle"})
+    [result] = body["messages"][2]["content"]
+    assert (result["type"], result["tool_use_id"]) == ("tool_result", call["id"])
+    assert "the kettle boils" in json.dumps(result["content"])
+
+
+async def test_anthropic_whole_and_refused():
+    said = {"type": "message", "model": "c", "content": [{"type": "text", "text": "Yes."}], "usage": {}}
+    long = {
+        "type": "error",
+        "error": {"type": "invalid_request_error", "message": "prompt is too long: 2 > 1"},
+    }
+    busy = {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}
+    with provider((200, {**said, "stop_reason": "end_turn"}), (400, long), (529, busy), [busy]) as (
+        url,
+        seen,
+    ):
+        endpoint = Endpoint("anthropic:c", base_url=url, retry=1, stream=False)
+        async with endpoint:
+            assert (await endpoint.complete("Hi.")).message.text == "Yes."
+            for error in (ContextOverflow, EndpointUnavailable, EndpointUnavailable):
+                with pytest.raises(error):
+                    await endpoint.complete("Hi.")
+    assert "x-api-key" not in seen[0][1]
+
+
+async def test_what_a_dialect_cannot_say_is_the_callers_fault():
+    endpoint = Endpoint("anthropic:c", base_url="http://127.0.0.1:1", retry=1)
+    with pytest.raises(UserError, match="anthropic:c: message 1: an image needs"):
+        await endpoint.complete([Message("user", [ImagePart("file:///x.png")])])
