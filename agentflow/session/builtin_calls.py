@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from agentflow.runtime.context import Context
     from agentflow.runtime.inbox import Inbox
 
-__all__ = ["NOTHING_RUNS", "Wait", "answer"]
+__all__ = ["Wait", "answer"]
 
-NOTHING_RUNS = "nothing is running, so there is nothing to wait for: answer, or call a tool"
+_GO_ON = "answer, or call a tool"
 
 Deps = TypeVar("Deps")
 
@@ -24,34 +24,47 @@ Deps = TypeVar("Deps")
 class Wait:
     """A trap: what the model waits for; `empty` when there is nothing, or nothing any more.
 
-    `wanted` are calls that must all have ended, none for any result, or for `every` one.
-    `call` is the `wait` call that is answered when it is over, None in markup. While
-    `inbox` has sources that may still interrupt, waiting for nothing is waiting for them.
+    `wanted` are calls that must all have ended, none for any result, or for `every` one;
+    `unknown` are names that are no call's. `call` is the `wait` call that is answered when
+    it is over, None in markup. While `inbox` has sources that may still interrupt, waiting
+    for nothing is waiting for them.
     """
 
-    __slots__ = ("_board", "_inbox", "call", "deadline", "every", "wanted")
+    __slots__ = ("_board", "_inbox", "_past", "call", "deadline", "every", "unknown", "wanted")
 
     def __init__(
         self,
         board: Board,
         inbox: Inbox,
-        wanted: Sequence[Call],
+        wanted: Sequence[str],
         *,
+        group: Sequence[Call] = (),
         every: bool = False,
         deadline: float | None = None,
         call: Call | None = None,
     ) -> None:
+        found = {name: board.named(name, group) for name in wanted}
         self._board = board
         self._inbox = inbox
         self.call = call
-        self.wanted = [other for other in wanted if other is not call]
+        self.wanted = [other for other in found.values() if other is not None]
+        self.unknown = [name for name, other in found.items() if other is None]
         self.every = every
         self.deadline = deadline
+        self._past = bool(self.wanted) and all(other.told == "done" for other in self.wanted)
 
     @property
     def empty(self) -> bool:
         """Whether there is nothing to wait for."""
-        return not self._inbox.sources and not self._others(self._board)
+        return self._past or not (self._inbox.sources or self._others(self._board))
+
+    @property
+    def in_vain(self) -> str:
+        """What the model is told when there is nothing to wait for."""
+        if self._past:
+            ended = names(call.id for call in self.wanted)
+            return f"you were told that {ended} had ended, so there is nothing to wait for: {_GO_ON}"
+        return f"nothing is running, so there is nothing to wait for: {_GO_ON}"
 
     @classmethod
     def of_call(
@@ -60,12 +73,14 @@ class Wait:
         """Return what a `wait` call waits for; `group` are the calls of its message."""
         arguments = _arguments(call)
         known = arguments.get("calls") or ()
-        names = [str(name) for name in known] if isinstance(known, list) else []
-        found = (board.named(name, group) for name in names)
+        wanted = [str(name) for name in known] if isinstance(known, list) else []
         timeout = arguments.get("timeout")
         deadline = now + float(timeout) if isinstance(timeout, int | float) else None
-        wanted = [other for other in found if other is not None]
-        return cls(board, inbox, wanted, every=every, deadline=deadline, call=call)
+        return cls(board, inbox, wanted, group=group, every=every, deadline=deadline, call=call)
+
+    def widen(self) -> None:
+        """Wait for any result in place of those that are long known."""
+        self.wanted, self._past = [], False
 
     def over(self, board: Board, now: float) -> bool:
         """Return whether the model may go on, as far as this wait is concerned."""
@@ -85,10 +100,11 @@ class Wait:
     def text(self, board: Board) -> str:
         """Return what the model is told of the wait."""
         if self.empty and not self._inbox.waking:
-            return json.dumps({"error": NOTHING_RUNS})
+            return json.dumps({"error": self.in_vain})
         ended = [call.id for call in board.owed if call.done and not call.own]
         running = [call.id for call in board.running if not call.own]
-        return json.dumps({"ended": ended, "running": running})
+        unknown = {"unknown": self.unknown} if self.unknown else {}
+        return json.dumps({"ended": ended, "running": running, **unknown})
 
 
 async def answer(context: Context[Deps], board: Board, call: Call, group: Sequence[Call]) -> str | None:

@@ -91,7 +91,8 @@ class MarkupStream:
         """The reply, its message's text as the model wrote it."""
         inner = self._inner.reply
         text = "".join(self._raw)[: self._whole]
-        message = Message("assistant", text, reasoning=inner.message.reasoning)
+        said = inner.message
+        message = Message("assistant", text, reasoning=said.reasoning, refusal=said.refusal)
         return replace(inner, message=message, finish=self._finish or inner.finish)
 
     @property

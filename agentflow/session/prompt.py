@@ -7,11 +7,23 @@ next text begins with the one before, so that a prompt cache serves all but the 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from agentflow_protocols.chat import ChatRequest, Message, ToolSpec
-from agentflow_protocols.cml import Markup, encode_call, encode_interrupt, encode_trap, escape
+from agentflow.errors import LocalProtocolError, UserError
+from agentflow.session.blocks import placeholder
+from agentflow_protocols.chat import ChatRequest, Message, TextPart, ToolCall, ToolSpec
+from agentflow_protocols.cml import (
+    InterruptRead,
+    Markup,
+    Parser,
+    encode_call,
+    encode_interrupt,
+    encode_trap,
+    escape,
+)
+from agentflow_protocols.cml.markup import id_fault
 
 __all__ = ["CHATML", "PLAIN", "Template", "chat_messages", "instructions", "prompt_text"]
 
@@ -74,10 +86,12 @@ def instructions(markup: Markup, tools: Sequence[ToolSpec]) -> str:
 
 
 def prompt_text(request: ChatRequest, markup: Markup, template: Template, system: str) -> str:
-    """Return the text that a completing model goes on with."""
+    """Return the text that a completing model goes on with. Raises UserError for what is no text."""
     parts: list[str] = []
     turns = _turns(request.messages, markup, system)
     for index, turn in enumerate(turns):
+        if not isinstance(turn.content, str) and any(not isinstance(p, TextPart) for p in turn.content):
+            raise UserError("a completing model takes text only: leave images and files out of its input")
         text = template.clean(turn.text)
         if turn.role == "assistant":
             parts += [template.assistant, text]
@@ -128,13 +142,67 @@ def _turns(messages: Sequence[Message], markup: Markup, system: str) -> list[Mes
 
 
 def _shown(messages: Sequence[Message], markup: Markup) -> list[Message]:
-    """Return messages in which only the session and the model have written control tokens."""
-    return [
-        Message("user", escape(m.text, markup))
-        if m.role == "user" and not m.interrupt and isinstance(m.content, str)
-        else m
-        for m in messages
+    """Return messages in which only the session and the model have written control tokens.
+
+    What an agent with tool calls has said and heard before is told in markup.
+    """
+    shown: list[Message] = []
+    waits: set[str | None] = set()
+    for message in messages:
+        if message.role == "user":
+            shown.append(_put_in(message, markup) if message.interrupt else _escaped(message, markup))
+        elif message.calls:
+            waits |= {call.id for call in message.calls if call.name == "wait"}
+            blocks = [_written(call, markup) for call in message.calls if call.id not in waits]
+            blocks += [encode_trap((), markup)] if any(call.id in waits for call in message.calls) else []
+            shown.append(Message("assistant", message.text + "".join(blocks)))
+        elif message.role == "tool":
+            id = message.call_id or ""
+            if id not in waits and message.text != placeholder(id):
+                block = encode_interrupt(_name(id), message.text, markup)
+                if shown and shown[-1].interrupt:
+                    block = f"{shown.pop().text}\n{block}"
+                shown.append(Message("user", block, interrupt=True))
+        else:
+            shown.append(message)
+    return shown
+
+
+def _escaped(message: Message, markup: Markup) -> Message:
+    if isinstance(message.content, str):
+        return Message("user", escape(message.content, markup))
+    parts = [
+        TextPart(escape(part.text, markup)) if isinstance(part, TextPart) else part
+        for part in message.content
     ]
+    return replace(message, content=parts)
+
+
+def _put_in(message: Message, markup: Markup) -> Message:
+    """Return blocks in the forms of `markup`, whatever forms the run that put them in had."""
+    if message.text.startswith(markup.intr):
+        return message
+    parser = Parser(Markup(), transcript=True)
+    events = [*parser.feed(message.text), *parser.end()]
+    read = [event for event in events if isinstance(event, InterruptRead)]
+    if not read:
+        return _escaped(message, markup)
+    blocks = "\n".join(encode_interrupt(block.source, block.value, markup) for block in read)
+    return Message("user", blocks, interrupt=True)
+
+
+def _written(call: ToolCall, markup: Markup) -> str:
+    """Return the block of a call that was made as a tool call."""
+    try:
+        return encode_call(_name(call.id), call.name, call.arguments or "{}", markup)
+    except LocalProtocolError:  # it was refused for what it was
+        name = escape(f"{call.name} {call.arguments}", markup)
+        return f"{markup.call} {_name(call.id)} {markup.head} {name} {markup.end}"
+
+
+def _name(id: str) -> str:
+    """Return a foreign id as one that a call in markup can have."""
+    return id if id_fault(id) is None else "c_" + re.sub(r"\W", "_", id, flags=re.ASCII)[:60]
 
 
 def _told_first(messages: Sequence[Message], system: str) -> list[Message]:

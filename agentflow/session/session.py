@@ -20,10 +20,11 @@ from agentflow.errors import (
     LimitExceeded,
     RemoteProtocolError,
     RunError,
+    ToolRetry,
 )
 from agentflow.runtime.ledger import decode, encode
-from agentflow.session.blocks import BUILTINS, TRANSFER
-from agentflow.session.builtin_calls import NOTHING_RUNS, Wait, answer
+from agentflow.session.blocks import BUILTINS, TRANSFER, names
+from agentflow.session.builtin_calls import Wait, answer
 from agentflow.session.call import Board, Call
 from agentflow.session.carrier import ANONYMOUS
 from agentflow.session.delivery import Delivery, Offer, compose, overwrite, wait_for_delivery
@@ -31,8 +32,7 @@ from agentflow.session.estimates import frozen_estimates
 from agentflow.session.persona import Persona
 from agentflow.session.references import Reference, find_references
 from agentflow.session.step import FIRST_COST, ModelStep, Written
-from agentflow.session.window import compact
-from agentflow_protocols import cml
+from agentflow.session.window import called_ids, compact
 from agentflow_protocols.chat import CallReady, Message, Reply, ToolCall
 from agentflow_protocols.chat.validate import check_messages
 from agentflow_protocols.trace import Compacted, HandedOff, Interrupted, Trapped
@@ -70,8 +70,9 @@ class Session:
         self._broken = False  # whether the last reply lost something by breaking the markup
         self._notes: list[str] = []  # what was wrong with the reply, for the next boundary
         self._goes_on = False  # whether the last reply in markup was cut for something not urgent
+        self._unread: list[str] = []  # calls whose outcome went in behind the last reply
         self._said = ""  # the answer so far, when it goes on after a cut
-        self._used = _used_ids(messages, persona.carrier.markup)
+        self._used: frozenset[str] = frozenset()  # ids of calls that were made before this session
         self._told: tuple[str, ...] = ()  # agents that know how long their tools take
 
     async def aclose(self) -> None:
@@ -81,6 +82,8 @@ class Session:
     async def converse(self) -> Reply:
         """Go on until the model has answered, or has handed over (`handed_to`), and return that reply."""
         self.handed_to = None
+        markup = self.persona.carrier.markup
+        self._used = frozenset(called_ids(self.messages, markup)) if markup else frozenset()
         self._tell_estimates()
         while True:
             self._turn += 1
@@ -98,8 +101,7 @@ class Session:
         """Return the final reply; in markup, with the text of its answer alone."""
         if self.persona.carrier.markup is None:
             return written.reply
-        message = Message("assistant", self._said.strip(), reasoning=written.reply.message.reasoning)
-        return replace(written.reply, message=message)
+        return replace(written.reply, message=replace(written.reply.message, content=self._said.strip()))
 
     def _tell_estimates(self) -> None:
         """Let the model know how long its tools take: the same all through a run."""
@@ -142,8 +144,8 @@ class Session:
         """Leave out the oldest messages; False when that is not wished or not possible."""
         if self.persona.on_overflow == "error":
             return False
-        running = [call.id for call in self._board.running]
-        kept, dropped = compact(self.messages, running)
+        running = [call.id for call in self._board.running] + self._unread
+        kept, dropped = compact(self.messages, running, self.persona.carrier.markup)
         if not dropped:
             return False
         key = f"compact/{self._turn}/{number}"
@@ -158,7 +160,7 @@ class Session:
         number = 0
         while ledger.recorded and (fact := ledger.recall(f"compact/{self._turn}/{number}")) is not None:
             data = cast("dict[str, list[str]]", decode(fact.output))
-            self._shorten(*compact(self.messages, data["running"]))
+            self._shorten(*compact(self.messages, data["running"], self.persona.carrier.markup))
             number += 1
 
     def _shorten(self, kept: list[Message], dropped: int) -> None:
@@ -199,6 +201,8 @@ class Session:
             call = board.start(written, tool, fault or missing, replayed, needs)
         if written.extra is not None and written.extra.get(ANONYMOUS):
             call.told = "done"  # nobody waits for its result
+            if not call.own and (wrong := call.fault or _refused(call)):
+                self._notes.append(f"a call without an id was not made: {wrong}")
         group.append(call)
 
     def _identified(self, written: ToolCall, replayed: bool) -> ToolCall | None:
@@ -331,7 +335,9 @@ class Session:
             grace = cost if self.persona.grace is None else self.persona.grace
             await wait_for_delivery(board, inbox, context.clock, Offer(written.calls, waits, cost, grace))
         if trap is not None and (in_vain or (trap.empty and not inbox.waking)):
-            self._notes.append(NOTHING_RUNS)
+            self._notes.append(trap.in_vain)
+        elif trap is not None and trap.unknown:
+            self._notes.append(f"the trap names {names(trap.unknown[:5])}: there is no such call")
         for wait in waits:
             if wait.call is not None:
                 board.tell_wait(wait.call, wait.text(board))
@@ -351,8 +357,7 @@ class Session:
         board, now = self._board, self._context.clock.time()
         every, inbox = self.persona.trap == "all", self._context.inbox
         if written.trap is not None:
-            named = [call for name in written.trap.ids if (call := board.named(name, ())) is not None]
-            return [Wait(board, inbox, named, every=every)]
+            return [Wait(board, inbox, written.trap.ids, every=every)]
         return [
             Wait.of_call(board, inbox, call, written.calls, now, every)
             for call in written.calls
@@ -364,9 +369,12 @@ class Session:
             return
         self._empty_traps = self._empty_traps + 1 if all(wait.empty for wait in waits) else 0
         if self._empty_traps >= EMPTY_TRAPS:
-            raise LimitExceeded(
-                f"agent {self.persona.name} waited {EMPTY_TRAPS} times while nothing ran", limit="traps"
-            )
+            for wait in waits:
+                wait.widen()
+            if all(wait.empty for wait in waits):
+                raise LimitExceeded(
+                    f"agent {self.persona.name} waited {EMPTY_TRAPS} times while nothing ran", limit="traps"
+                )
 
     async def _same_delivery(self, data: Mapping[str, list[object]]) -> Delivery:
         """Deliver what was delivered here before a crash."""
@@ -399,6 +407,7 @@ class Session:
                 **({"notes": delivery.notes} if delivery.notes else {}),
             }
             context.ledger.put(key, encode(fact, "a delivery"))
+        self._unread = [call.id for call in delivery.results]
         carrier, board = self.persona.carrier, self._board
         late = [
             call
@@ -422,6 +431,16 @@ class Session:
             context.emit(HandedOff(self.persona.name, self.handed_to))
 
 
+def _refused(call: Call) -> str | None:
+    """Return what is wrong with the arguments of a call that never reports."""
+    if call.tool is not None and not call.needs:
+        try:
+            call.tool.validate(call.arguments)
+        except ToolRetry as error:
+            return str(error)
+    return None
+
+
 def _last_number(messages: Sequence[Message]) -> int:
     """Return the highest number of our own call ids in a conversation."""
     numbers = [
@@ -431,16 +450,3 @@ def _last_number(messages: Sequence[Message]) -> int:
         if (match := _OUR_ID.fullmatch(call.id))
     ]
     return max(numbers, default=0)
-
-
-def _used_ids(messages: Sequence[Message], markup: cml.Markup | None) -> frozenset[str]:
-    """Return the ids that calls in a conversation in markup have."""
-    if markup is None:
-        return frozenset()
-    used: set[str] = set()
-    for message in messages:
-        if message.role == "assistant" and markup.call in message.text:
-            parser = cml.Parser(markup)
-            events = [*parser.feed(message.text), *parser.end()]
-            used |= {event.id for event in events if isinstance(event, cml.CallStarted) and event.id}
-    return frozenset(used)

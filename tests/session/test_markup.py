@@ -142,6 +142,19 @@ async def test_a_call_without_an_id_never_reports():
 
 
 @virtual
+@pytest.mark.parametrize(
+    ("block", "fault"),
+    [("[CALL] lok {} [END]", "did you mean `look`"), ('[CALL] look {"what": 3} [END]', "what")],
+)
+async def test_a_call_without_an_id_that_can_not_be_made_is_told(block, fault):
+    result, _, prompts = await talk([f"{block} Fine.", "So be it."])
+    assert result.output == "So be it."
+    assert "[INTR] system [HEAD] a call without an id was not made: " in told(prompts)
+    assert fault in told(prompts)
+    assert started == []
+
+
+@virtual
 async def test_a_dropped_stream_inside_a_block_keeps_the_calls_and_the_text():
 
     class Dropping(FakeEndpoint):
@@ -332,6 +345,17 @@ async def test_a_trap_for_nothing_is_told_at_once():
     assert result.output == "Hello."
     assert result.virtual_s == 0
     assert "[INTR] system [HEAD] nothing is running" in told(prompts)
+
+
+@virtual
+async def test_a_trap_for_what_is_known_is_told_and_one_for_no_call_waits_for_any():
+    first = "[CALL] c1 [HEAD] look {} [END][TRAP] [END]"
+    second = "[CALL] c2 [HEAD] look {} [END][TRAP] c1 [END]"
+    result, _, prompts = await talk([first, second, "[TRAP] c1 [END]", "[TRAP] c1 c9 [END]", "Seen."])
+    assert told(prompts).count("you were told that `c1` had ended") == 2
+    assert told(prompts).count("the trap names `c9`: there is no such call") == 1
+    assert told(prompts).endswith("there is no such call [END]\n")
+    assert result.virtual_s == 10
 
 
 @virtual
