@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from agentflow.endpoints.embeddings import Embedder, Embeddings
 from agentflow.endpoints.endpoint import Endpoint
 from agentflow.endpoints.limit_scheduler import LimitScheduler
 from agentflow.endpoints.model import Head, Model, ReplyStream
@@ -15,6 +16,8 @@ from agentflow_protocols.chat.capabilities import Capabilities
 
 __all__ = [
     "Capabilities",
+    "Embedder",
+    "Embeddings",
     "Endpoint",
     "EndpointStream",
     "Head",

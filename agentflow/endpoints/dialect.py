@@ -13,7 +13,7 @@ from agentflow_protocols.chat import anthropic, anthropic_reply, openai, openai_
 from agentflow_protocols.chat.capabilities import Capabilities
 from agentflow_protocols.chat.messages import ChatRequest, Delta, Reply
 
-__all__ = ["CHAT_COMPLETIONS", "MESSAGES", "Dialect", "ReplyReader", "bearer"]
+__all__ = ["CHAT_COMPLETIONS", "MESSAGES", "Dialect", "Encode", "ReplyReader", "bearer"]
 
 
 class ReplyReader(Protocol):

@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from agentflow.endpoints.breaker import Breaker
+from agentflow.endpoints.embeddings import BATCH, Embeddings, embed
 from agentflow.endpoints.hedge import Hedge
 from agentflow.endpoints.http_model import HttpModel
 from agentflow.endpoints.limit_scheduler import LimitScheduler
@@ -184,6 +185,28 @@ class Endpoint:
             async for _ in stream:
                 pass
         return stream.reply
+
+    async def embed(
+        self,
+        texts: Sequence[str],
+        *,
+        dimensions: int | None = None,
+        batch: int = BATCH,
+        resources: Resources | None = None,
+    ) -> Embeddings:
+        """Return a vector of floats for each of `texts`, `batch` of them in a request.
+
+        The same limits, retries and connections serve as for replies. `dimensions` asks for
+        shorter vectors, where the model has them. Raises `EndpointError`, and `UserError`
+        for a model that makes none.
+        """
+        owned = resources or self._resources
+        used = owned or Resources()
+        try:
+            return await embed(self, texts, dimensions, batch, used)
+        finally:
+            if owned is None:
+                await used.aclose()
 
     async def __aenter__(self) -> Endpoint:
         """Keep connections open for the calls in the block."""

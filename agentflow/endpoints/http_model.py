@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import hashlib
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from agentflow._version import __version__
 from agentflow.endpoints.dialect import CHAT_COMPLETIONS, Dialect
+from agentflow.endpoints.embeddings import Embeddings, Observe
 from agentflow.endpoints.faults import classify
 from agentflow.endpoints.model import Head
 from agentflow.endpoints.transport import Response, Timeouts, Transport, transport_of
 from agentflow.errors import BadResponse, EndpointUnavailable, UserError
 from agentflow.runtime.resources import Resources
 from agentflow_protocols.chat.capabilities import Capabilities
+from agentflow_protocols.chat.embeddings import encode_embeddings, parse_embeddings
 from agentflow_protocols.chat.messages import ChatRequest, Delta, Reply
 from agentflow_protocols.chat.openai_reply import ErrorReply, reply_deltas
 from agentflow_protocols.errors import LocalProtocolError, RemoteProtocolError
@@ -70,6 +72,27 @@ class HttpModel:
             headers = {**headers, "Idempotency-Key": request.idempotency_key}
         url = self.base_url + self.dialect.path(request, self.model, self.capabilities.stream)
         return HttpReplyStream(self, url, transport_of(resources, self._client), headers, body)
+
+    async def embed(
+        self, texts: Sequence[str], dimensions: int | None, resources: Resources, observe: Observe
+    ) -> Embeddings:
+        """Return the vectors of `texts`. Raises `EndpointError`."""
+        transport = transport_of(resources, self._client)
+        body = encode_embeddings(texts, self.model, dimensions)
+        url = f"{self.base_url}/embeddings"
+        response = await transport.send("POST", url, self.headers(), body, self.timeouts)
+        try:
+            observe(response.status, response.headers)
+            if response.status != 200:
+                fault = await _read(response, _MAX_ERROR_BODY)
+                error = self.dialect.parse_error(fault)
+                raise classify(self.name, response.status, error, response.headers)
+            vectors, usage = parse_embeddings(await _read(response, None), len(texts))
+        except RemoteProtocolError as error:
+            raise BadResponse(f"{self.name}: {error}", status=200) from None
+        finally:
+            await response.aclose()
+        return Embeddings(vectors, usage)
 
     @property
     def identity(self) -> tuple[str, str, str]:

@@ -15,6 +15,7 @@ from typing import Literal, TypeAlias, cast
 from agentflow.builtin.scripted import ScriptedCall, ScriptedReply, pieces
 from agentflow.errors import UserError
 from agentflow.testing.answers import Answer, as_reply
+from agentflow.testing.vectors import bag_of_words
 from agentflow.testing.wire import Connection, chunk
 from agentflow_protocols.chat.messages import Json
 
@@ -158,7 +159,7 @@ class ChatServer:
             request.status = 200
             connection.respond(200, json.dumps(body).encode())
             return
-        if not request.path.endswith("/completions") or request.method != "POST":
+        if not request.path.endswith(("/completions", "/embeddings")) or request.method != "POST":
             self._refuse(connection, request, Fault("status", 404, message=f"no {request.path} here"))
             return
         wait = self._over_limit(request.at)
@@ -170,6 +171,10 @@ class ChatServer:
         fault = self.faults.popleft() if self.faults else None
         if fault is not None and fault.kind in ("status", "drop", "silent", "empty"):
             self._fail(connection, request, fault)
+            return
+        if request.path.endswith("/embeddings"):
+            request.status = 200
+            connection.respond(200, _vectors(request.body))
             return
         try:
             reply = self._reply(request.body)
@@ -312,6 +317,22 @@ _STREAM_HEAD = (
     b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-cache\r\n"
     b"Transfer-Encoding: chunked\r\n\r\n"
 )
+
+
+def _vectors(body: Mapping[str, Json]) -> bytes:
+    given = body.get("input")
+    texts = [given] if isinstance(given, str) else [str(text) for text in cast("Sequence[Json]", given or [])]
+    size = body.get("dimensions")
+    rows = [
+        {
+            "object": "embedding",
+            "index": i,
+            "embedding": bag_of_words(text, size if isinstance(size, int) else None),
+        }
+        for i, text in enumerate(texts)
+    ]
+    tokens = sum(len(text) for text in texts) // 4 + 1
+    return json.dumps({"object": "list", "data": rows, "usage": {"prompt_tokens": tokens}}).encode()
 
 
 def _chats(request: ServedRequest) -> bool:

@@ -7,9 +7,11 @@ from typing import TypedDict, Unpack
 
 from agentflow.builtin.scripted import ScriptedModel, ScriptedReply, ScriptedStream
 from agentflow.endpoints import Capabilities, Endpoint, Price, Retry, Scheduler, Timeouts
+from agentflow.endpoints.embeddings import Embeddings, Observe
 from agentflow.runtime.resources import Resources
 from agentflow.testing.answers import Answer, as_reply
-from agentflow_protocols.chat.messages import ChatRequest, Settings
+from agentflow.testing.vectors import bag_of_words
+from agentflow_protocols.chat.messages import ChatRequest, Settings, Usage
 
 __all__ = ["FakeEndpoint", "FakeOptions"]
 
@@ -33,9 +35,9 @@ class FakeEndpoint(Endpoint):
     """Answer by `script`: a list of answers used in order, or a function of the request.
 
     An answer is text, calls, a `ScriptedReply`, a mapping as in a script file, or an
-    `EndpointError` to raise. `delay` is the time to the first token in seconds;
-    without `tokens_per_second` a reply is written at once. Both are on the loop's
-    clock. `requests` holds every request that came.
+    `EndpointError` to raise. Embeddings are bags of words. `delay` is the time to the
+    first token in seconds; without `tokens_per_second` a reply is written at once. Both
+    are on the loop's clock. `requests` holds every request that came.
     """
 
     def __init__(
@@ -89,3 +91,9 @@ class _RecordingModel:
     def open(self, request: ChatRequest, resources: Resources) -> ScriptedStream:
         self._requests.append(request)
         return self._scripted.open(request, resources)
+
+    async def embed(
+        self, texts: Sequence[str], dimensions: int | None, resources: Resources, observe: Observe
+    ) -> Embeddings:
+        tokens = sum(len(text) for text in texts) // 4 + 1
+        return Embeddings([bag_of_words(text, dimensions) for text in texts], Usage(tokens, requests=1))

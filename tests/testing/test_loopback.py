@@ -63,7 +63,7 @@ def test_wrong_requests_are_refused():
     with LoopbackServer() as server:
         assert post(server.url, b"{")[0] == 400
         assert post(server.url, b"[]")[0] == 400
-        assert post(server.url, {}, "/embeddings")[0] == 404
+        assert post(server.url, {}, "/images")[0] == 404
         with urllib.request.urlopen(server.url + "/models", timeout=5) as response:
             assert json.load(response)["data"][0]["id"] == "loopback"
         assert [request.status for request in server.requests] == [400, 400, 404, 200]
