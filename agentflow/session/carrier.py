@@ -30,11 +30,22 @@ from agentflow_protocols.chat import (
 )
 from agentflow_protocols.cml import Markup, ProtocolViolation, TrapReached, encode_call
 
-__all__ = ["ANONYMOUS", "Carrier", "CarrierDelta", "CarrierStream", "Native", "OnRetry", "Recorded"]
+__all__ = [
+    "ANONYMOUS",
+    "CUT_OFF",
+    "Carrier",
+    "CarrierDelta",
+    "CarrierStream",
+    "Native",
+    "OnRetry",
+    "Recorded",
+]
 
 CarrierDelta: TypeAlias = Delta | TrapReached | ProtocolViolation
 
 ANONYMOUS = "anonymous"  # in `ToolCall.extra`: the model gave the call no id, and is told nothing of it
+
+CUT_OFF = ("forged_interrupt", "unclosed")  # violations that the text of a reply does not show any more
 
 OnRetry = Callable[[int, float, EndpointError], None]
 
@@ -136,12 +147,14 @@ class Recorded:
 
     What was cut off by a crash becomes an assistant message of exactly the calls
     that were recorded, and is not generated again. With `markup` its text is those calls.
+    `lost` are violations whose part of the text was cut off.
     """
 
     reply: Reply
     cost: float | None
     whole: bool
     faults: dict[int, str] = field(default_factory=dict)
+    lost: list[ProtocolViolation] = field(default_factory=list)
     first_token_s: float = 0.0
     seconds: float = 0.0
     critical: bool = False
@@ -162,7 +175,9 @@ class Recorded:
             message = Message.from_json(cast("dict[str, object]", data["message"]))
             usage = Usage(**cast("dict[str, int]", data["usage"]))
             reply = Reply(message, usage, str(data["finish"]), str(data["model"]))
-            return cls(reply, cast("float | None", data["cost"]), True, _faults(ledger, key))
+            broken = cast("list[dict[str, object]]", data.get("lost", []))
+            lost = [ProtocolViolation(**violation) for violation in broken]  # type: ignore[arg-type]
+            return cls(reply, cast("float | None", data["cost"]), True, _faults(ledger, key), lost)
         calls: list[ToolCall] = []
         while (fact := ledger.recall(f"{key}/call/{len(calls)}")) is not None:
             call = cast("dict[str, object]", decode(fact.output))

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
 from agentflow.errors import EndpointError
 from agentflow.runtime.ledger import digest, encode
 from agentflow.session.call import Board, Call
-from agentflow.session.carrier import CarrierStream, Recorded
+from agentflow.session.carrier import CUT_OFF, CarrierStream, Recorded
 from agentflow.session.cut import Cut
 from agentflow.session.delivery import worth_a_cut
 from agentflow.session.markup_stream import MarkupStream
@@ -110,7 +110,8 @@ class ModelStep:
         if recorded is not None:
             stream = recorded if markup is None else MarkupStream(recorded, markup)
             written = await self._read(stream, key, persona, replayed=True)
-            written.cut = recorded.reply.finish == "cut"
+            written.violations += recorded.lost
+            written.cut = recorded.reply.finish == "cut" and not recorded.lost
         else:
             request.idempotency_key = f"{context.run_id}/{key}"
             request.group = context.state.root.id
@@ -254,6 +255,8 @@ class ModelStep:
                 "model": reply.model,
                 "cost": cost,
             }
+            if lost := [asdict(violation) for violation in written.violations if violation.kind in CUT_OFF]:
+                fact["lost"] = lost
             if context.ledger.durable:
                 output = encode(fact, "a reply")
                 began = time.time() - stream.seconds

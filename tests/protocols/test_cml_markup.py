@@ -102,7 +102,7 @@ def _seconds(value: str) -> float:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ('[CALL] c1 [HEAD] f {"a": "x[END]', r"must be escaped, \[END\] as \[\\\\END\]\)"),
+        ('[CALL] c1 [HEAD] f {"a": "x[END]', "two backslashes after the token's first character"),
         ('[CALL] c1 [HEAD] f {"a": [1,, 2]} [END]', "line 1, column 10"),
         ('[CALL] c1 [HEAD] f {"a": 1\n "b": 2} [END]', "line 2, column 2"),
         ("[CALL] c1 [HEAD] f [END]", 'write name {"argument": 1}'),

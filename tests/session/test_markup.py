@@ -50,7 +50,8 @@ async def test_a_model_that_never_closes_a_block_is_told():
     """AL-7.1: what was given up never starts."""
     result, _, prompts = await talk(["Hm. [CALL] c1 [HEAD] look {", "Sorry."])
     assert result.output == "Sorry."
-    assert "[INTR] system [HEAD] " in told(prompts)
+    assert "[INTR] system [HEAD] your text ended inside a block" in told(prompts)
+    assert "\\" not in told(prompts)  # no token is shown in a form that would be no token
     assert started == []
 
 

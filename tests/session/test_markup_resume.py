@@ -104,3 +104,24 @@ def test_every_stop_ends_in_the_same_conversation(tmp_path, kind):
             pytest.fail("the run has more events than stops were tried")
 
     main()
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ('Hm. [CALL] c1 [HEAD] fast {"what', "ended inside a block"),
+        ("Hm. [INTR] c1 [HEAD] done [END] So it is done.", "only the system writes"),
+    ],
+)
+def test_what_broke_the_markup_is_told_after_a_crash_too(tmp_path, text, fault):
+    @virtual
+    async def main() -> None:
+        async with Runtime(tmp_path / "runs.db") as runtime:
+            whole = await runtime.run(Agent(CmlText(FakeEndpoint([text, "Sorry."]))), "Go.")
+            agent = Agent(CmlText(FakeEndpoint(["Sorry."])))
+            async with runtime.fork(whole.run_id, agent, after="llm/1") as run:
+                again = await run.result()
+        assert fault in whole.messages[2].text
+        assert [m.to_json() for m in again.messages] == [m.to_json() for m in whole.messages]
+
+    main()

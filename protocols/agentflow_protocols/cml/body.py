@@ -53,15 +53,16 @@ def read_body(body: str, markup: Markup) -> tuple[str, str]:
     try:
         arguments = (_read_json if markup.body == "json" else _read_python)(opener + rest, markup)
     except LiteralFault as fault:
-        raise BodyFault(f"in the arguments of {_quoted(name)}: {fault}{_hint(str(fault), markup)}") from None
+        raise BodyFault(f"in the arguments of {_quoted(name)}: {fault}{_hint(str(fault))}") from None
     return name, arguments
 
 
-def _hint(fault: str, markup: Markup) -> str:
+def _hint(fault: str) -> str:
     if not any(sign in fault for sign in ("Unterminated string", "escape", "string that does not end")):
         return ""
-    written = markup.end[0] + "\\\\" + markup.end[1:]
-    return f" (a control token inside a value must be escaped, {markup.end} as {written})"
+    return (
+        " (a control token inside a string ends it: write two backslashes after the token's first character)"
+    )
 
 
 def _quoted(name: str) -> str:

@@ -8,28 +8,34 @@ from agentflow_protocols.cml.markup import Markup
 __all__ = ["violation_text"]
 
 
+_CALL = "a call is written: call token, id, head token, name and arguments, end token"
+_ESCAPE = "write two backslashes after its first character"
+
+
 def violation_text(kind: Violation, markup: Markup, inside: bool) -> str:
-    """Return the line for `kind`; `inside` tells whether it happened within a block."""
-    call, head, end, intr, trap = markup.tokens
-    form = f"a call is {call} id {head} name arguments {end}"
+    """Return the line for `kind`; `inside` tells whether it happened within a block.
+
+    Tokens are named, not shown: what a model is told is a value, in which they are escaped.
+    """
     if kind == "forged_interrupt":
         return (
-            f"you wrote {intr}, which only the system writes: all from there on was cut off; to wait for an"
-            f" interrupt, write {trap} {end}"
+            "you wrote the interrupt token, which only the system writes: all from there on was cut off;"
+            " to wait for an interrupt, write a trap"
         )
     if kind == "stray_end":
-        return f"{end} closes nothing: each block has exactly one; {form}"
+        return f"an end token closes nothing: each block has exactly one; {_CALL}"
     if kind == "stray_head":
         if not inside:
-            return f"{head} stands outside a block: {form}"
-        written = head[0] + "\\\\" + head[1:]
-        return f"a second {head} in a block, which was dropped: {form}; inside a string write it as {written}"
+            return f"a head token stands outside a block: {_CALL}"
+        return f"a second head token in a block, which was dropped: {_CALL}; inside a string {_ESCAPE}"
     if kind == "nested":
-        return f"a block began before the one before was closed, which was dropped: end each with {end}"
+        return (
+            "a block began before the one before was closed, which was dropped: end each with the end token"
+        )
     if kind == "too_long":
         return f"a block of more than {markup.max_block} characters was dropped: write less, or call in parts"
     if kind == "unclosed":
-        return f"your text ended inside a block, which was dropped: end each with {end}"
+        return "your text ended inside a block, which was dropped: end each with the end token"
     if kind == "bad_id":
-        return f"a block without a source: {form}"
-    return f"the body of a block can't be read: {form}"
+        return f"a block without a source: {_CALL}"
+    return f"the body of a block can't be read: {_CALL}"
