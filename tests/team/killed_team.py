@@ -43,8 +43,7 @@ async def work(context: Context[object], task: str) -> str:
     try:
         for part in range(3):
             await context.step(f"part{part}", asyncio.sleep, 0.004)
-        note("effects", f"{task} {worker}")
-        await context.step("end", str, task)
+        await context.step("end", note, "effects", f"{task} {worker}")
         note("finished", task)
         return f"did {task}"
     finally:
