@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from agentflow.endpoints.cache import ReplyCache
 from agentflow.endpoints.embeddings import Embedder, Embeddings
 from agentflow.endpoints.endpoint import Endpoint
 from agentflow.endpoints.limit_scheduler import LimitScheduler
@@ -27,6 +28,7 @@ __all__ = [
     "OnRetry",
     "Permit",
     "Price",
+    "ReplyCache",
     "ReplyStream",
     "Response",
     "Retry",

@@ -9,11 +9,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from agentflow_protocols.chat import anthropic, anthropic_reply, openai, openai_reply
+from agentflow_protocols.chat import (
+    anthropic,
+    anthropic_reply,
+    gemini,
+    gemini_reply,
+    openai,
+    openai_reply,
+)
 from agentflow_protocols.chat.capabilities import Capabilities
 from agentflow_protocols.chat.messages import ChatRequest, Delta, Reply
 
-__all__ = ["CHAT_COMPLETIONS", "MESSAGES", "Dialect", "Encode", "ReplyReader", "bearer"]
+__all__ = ["CHAT_COMPLETIONS", "GENERATE_CONTENT", "MESSAGES", "Dialect", "Encode", "ReplyReader", "bearer"]
 
 
 class ReplyReader(Protocol):
@@ -93,4 +100,19 @@ MESSAGES = Dialect(
     anthropic.encode_messages,
     anthropic_reply.message_reader,
     anthropic_reply.parse_message,
+)
+
+
+def _google_headers(key: str | None) -> dict[str, str]:
+    return {} if key is None else {"x-goog-api-key": key}
+
+
+GENERATE_CONTENT = Dialect(
+    "generate-content",
+    gemini.content_path,
+    _google_headers,
+    gemini.encode_content,
+    gemini_reply.content_reader,
+    gemini_reply.parse_content,
+    gemini_reply.parse_content_error,
 )

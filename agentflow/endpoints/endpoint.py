@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from agentflow.endpoints.breaker import Breaker
+from agentflow.endpoints.cache import ReplyCache
 from agentflow.endpoints.embeddings import BATCH, Embeddings, embed
 from agentflow.endpoints.hedge import Hedge
 from agentflow.endpoints.http_model import HttpModel
@@ -43,7 +44,8 @@ class Endpoint:
     server's answers (`learn`: None for servers elsewhere only). `fallback` endpoints are tried in
     order when this one stays unavailable, rate-limited or without quota; when that goes on,
     they are asked at once for a while (see `Breaker`). `hedge` is the share of requests that
-    may be sent a second time when they are slow (see `Hedge`); for requests without effects. Nothing is
+    may be sent a second time when they are slow (see `Hedge`); for requests without effects.
+    A `cache` answers what was asked before. Nothing is
     opened, read or sent before the first use.
     """
 
@@ -68,6 +70,7 @@ class Endpoint:
         scheduler: Scheduler | None = None,
         learn: bool | None = None,
         hedge: float | None = None,
+        cache: ReplyCache | None = None,
     ) -> None:
         for what, value in (
             ("requests_per_minute", requests_per_minute),
@@ -100,6 +103,7 @@ class Endpoint:
         self._given_scheduler = scheduler
         self._learn = learn
         self.breaker = Breaker()
+        self.cache = cache
         if hedge is not None and not 0 < hedge <= 0.5:
             raise UserError(f"hedge is the share of requests that may be sent twice, up to 0.5, not {hedge}")
         self.hedge = None if hedge is None else Hedge(hedge)

@@ -49,6 +49,7 @@ def classify(
         status = int(error.code)
     words = f"{error.type} {error.code} {error.message}"
     wait = retry_after(headers) if headers is not None else None
+    wait = error.retry_after if wait is None else wait
     message = f"{where}: {_detail(status, error)}"
     if status in (429, 402, 403, 400, 200) and _QUOTA.search(words) and status != 403:
         return QuotaExhausted(message, status=status)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
-from agentflow.endpoints.dialect import CHAT_COMPLETIONS, MESSAGES, Dialect
+from agentflow.endpoints.dialect import CHAT_COMPLETIONS, GENERATE_CONTENT, MESSAGES, Dialect
 from agentflow.errors import UserError
 from agentflow_protocols.chat.capabilities import Capabilities
 
@@ -39,6 +39,9 @@ PROVIDERS: Mapping[str, Provider] = MappingProxyType(
             Capabilities(images=False, files=False, json_schema=False, strict_tools=False, prefill="prefix"),
         ),
         "gemini": Provider(
+            "https://generativelanguage.googleapis.com/v1beta", "GEMINI_API_KEY", dialect=GENERATE_CONTENT
+        ),
+        "gemini-openai": Provider(
             "https://generativelanguage.googleapis.com/v1beta/openai",
             "GEMINI_API_KEY",
             Capabilities(files=False, strict_tools=False),

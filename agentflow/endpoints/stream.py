@@ -31,8 +31,10 @@ from agentflow_protocols.chat.messages import (
     TextPiece,
     Usage,
 )
+from agentflow_protocols.chat.openai_reply import reply_deltas
 
 if TYPE_CHECKING:
+    from agentflow.endpoints.cache import Flight
     from agentflow.endpoints.endpoint import Endpoint
     from agentflow.endpoints.model import ReplyStream
     from agentflow.endpoints.scheduler import Permit, Scheduler
@@ -83,6 +85,7 @@ class EndpointStream:
         self._deltas: list[Delta] = []
         self._ready: deque[Delta] = _NONE_READY
         self._reply: Reply | None = None
+        self._flight: Flight | None = None
         self._closed = False
         self._failed = False
         self.attempts = 0
@@ -120,7 +123,7 @@ class EndpointStream:
             if self._reply is not None or self._closed or self._failed:
                 raise StopAsyncIteration
             try:
-                delta = await self._first()
+                delta = await self._begin()
             except BaseException:
                 self._failed = True
                 raise
@@ -170,6 +173,8 @@ class EndpointStream:
             return
         self._closed = True
         self._ready = _NONE_READY
+        if self._flight is not None:
+            self._flight.lost()
         if self._permit is not None:
             if self._deltas and self._reply is None:
                 self._reply = self.partial
@@ -180,6 +185,21 @@ class EndpointStream:
         finally:
             if self._owns_resources:
                 await self._resources.aclose()
+
+    async def _begin(self) -> Delta:
+        """Return the first delta: of a kept reply, where there is one, else of one that is asked for."""
+        endpoint = self._endpoint
+        if endpoint.cache is not None and self._flight is None:
+            asked = replace(self._request, settings=self._request.settings.over(endpoint.settings))
+            found = await endpoint.cache.take(endpoint.name, asked)
+            if isinstance(found, Reply):
+                self._reply = found
+                self._ready = deque(reply_deltas(found))
+                if not self._ready:
+                    raise StopAsyncIteration
+                return self._ready.popleft()
+            self._flight = found
+        return await self._first()
 
     async def _first(self) -> Delta:
         """Return the first delta of the first attempt that has one."""
@@ -331,6 +351,9 @@ class EndpointStream:
         reply = self._counted(self._stream.reply)
         self._reply = reply
         self._time()
+        if self._flight is not None:
+            self._flight.landed(reply)
+            self._flight = None
         self._endpoint.learn(reply.usage)
         self._give_back(reply.usage)
         await self._close_stream()

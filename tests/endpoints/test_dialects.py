@@ -135,3 +135,32 @@ async def test_what_a_dialect_cannot_say_is_the_callers_fault():
     endpoint = Endpoint("anthropic:c", base_url="http://127.0.0.1:1", retry=1)
     with pytest.raises(UserError, match="anthropic:c: message 1: an image needs"):
         await endpoint.complete([Message("user", [ImagePart("file:///x.png")])])
+
+
+async def test_gemini():
+    usage = {"promptTokenCount": 10, "candidatesTokenCount": 5, "thoughtsTokenCount": 2}
+    call = {"functionCall": {"name": "boil", "args": {"pot": "kettle"}}, "thoughtSignature": "s1"}
+    first = [
+        {"candidates": [{"content": {"parts": [{"text": "Hm", "thought": True}]}}]},
+        {"candidates": [{"content": {"parts": [call]}, "finishReason": "STOP"}], "usageMetadata": usage},
+    ]
+    second = {"candidates": [{"content": {"parts": [{"text": "Done."}]}, "finishReason": "STOP"}]}
+    with provider(first, [{**second, "usageMetadata": usage}]) as (url, seen):
+        result = await cook("gemini:gemini-3-pro", f"{url}/v1beta")
+    assert (result.output, result.usage.total_tokens) == ("Done.", 34)
+    (path, headers, asked), (_, _, body) = seen
+    assert path == "/v1beta/models/gemini-3-pro:streamGenerateContent?alt=sse"
+    assert headers["x-goog-api-key"] == "k-1"
+    assert asked["systemInstruction"]["parts"][0]["text"].startswith("Cook.")
+    _, said, told = body["contents"]
+    [part] = said["parts"]
+    assert (said["role"], part["thoughtSignature"]) == ("model", "s1")
+    assert part["functionCall"]["args"] == {"pot": "kettle"}
+    response = told["parts"][0]["functionResponse"]
+    assert (response["name"], response["id"]) == ("boil", part["functionCall"]["id"])
+    assert "the kettle boils" in response["response"]["output"]
+
+
+def test_gemini_is_reached_by_its_compatible_address_too():
+    assert Endpoint("gemini-openai:g").target.base_url.endswith("/v1beta/openai")
+    assert Endpoint("gemini:g").target.base_url.endswith("/v1beta")
