@@ -41,6 +41,17 @@ class Delivery:
     interrupts: list[Interrupt]
     notes: list[str] = field(default_factory=list)
 
+    def apart(self, calls: Sequence[Call]) -> tuple[list[Call], list[Call]]:
+        """Return those of `calls` that go in before the interrupts, and those after.
+
+        A call that streams ends after the last of its values.
+        """
+        if not self.interrupts:
+            return list(calls), []
+        streamed = {item.source for item in self.interrupts}
+        last = [call for call in calls if call.id in streamed]
+        return [call for call in calls if call.id not in streamed], last
+
 
 @dataclass(slots=True)
 class Offer:
@@ -193,12 +204,14 @@ def compose(
     if late and markup is None:
         messages += [Message("tool", call.text, call_id=call.id) for call in owed]
         owed = []
-    form = markup or _MARKUP
-    blocks = [encode_interrupt(call.id, call.text, form) for call in owed]
-    if plain and not blocks and not delivery.notes and all(i.source == "user" for i in delivery.interrupts):
+    if plain and not owed and not delivery.notes and all(i.source == "user" for i in delivery.interrupts):
         text = "\n\n".join(item.text for item in delivery.interrupts)
         return [*messages, Message("user", text)] if text else messages
+    form = markup or _MARKUP
+    first, last = delivery.apart(owed)
+    blocks = [encode_interrupt(call.id, call.text, form) for call in first]
     blocks += [encode_interrupt(item.source, item.text, form) for item in delivery.interrupts]
+    blocks += [encode_interrupt(call.id, call.text, form) for call in last]
     blocks += [encode_interrupt("system", note, form) for note in delivery.notes]
     if blocks:
         messages.append(Message("user", "\n".join(blocks), interrupt=True))

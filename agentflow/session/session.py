@@ -421,10 +421,12 @@ class Session:
             written.calls, board, delivery, markup=carrier.markup, plain=plain, late=carrier.late_results
         )
         self._artifacts = self._artifacts or any("`read`" in call.text for call in delivery.results)
-        for call in late:
-            context.emit(Interrupted(call.id, call.text[:2000], cut=written.cut))
-        for item in delivery.interrupts:
-            context.emit(Interrupted(item.source, item.text[:2000], cut=written.cut))
+        first, last = delivery.apart(late)
+        put_in = [(call.id, call.text) for call in first]
+        put_in += [(item.source, item.text) for item in delivery.interrupts]
+        put_in += [(call.id, call.text) for call in last]
+        for source, text in put_in:
+            context.emit(Interrupted(source, text[:2000], cut=written.cut))
         for note in delivery.notes:
             context.emit(Interrupted("system", note))
         if self.handed_to is not None:

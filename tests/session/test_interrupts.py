@@ -7,6 +7,7 @@ import pytest
 from virtual import virtual
 
 from agentflow import Agent, RunError, Runtime, TextDelta, ToolCalled, tool
+from agentflow.session import CmlText
 from agentflow.testing import FakeEndpoint, ScriptedCall, ScriptedReply
 from agentflow_protocols.trace import ApprovalNeeded, ApprovalSettled, Interrupted, ModelFinished
 
@@ -97,6 +98,22 @@ async def test_streamed_values_come_as_interrupts_the_newest_of_each_call():
     told = [request.messages[-1].text for request in model.requests[1:]]
     assert any("[HEAD] seen" in text for text in told)
     assert all(text.count("[INTR]") <= 1 for text in told)
+
+
+@virtual
+async def test_a_call_that_streams_ends_after_its_last_value():
+    @tool(reply="stream")
+    async def watch():
+        await asyncio.sleep(1)
+        yield "seen"
+
+    events: list = []
+    model = FakeEndpoint(["[CALL] c1 [HEAD] watch {} [END] [TRAP] [END]", "done"])
+    async with Runtime(sinks=[events.append]) as runtime:
+        await runtime.run(Agent(CmlText(model), tools=[watch]), "Go.")
+    put_in = ["[INTR] c1 [HEAD] seen [END]", "[INTR] c1 [HEAD] null [END]"]
+    assert model.requests[1].prompt.splitlines()[-2:] == put_in
+    assert [event.text for event in events if isinstance(event, Interrupted)] == ["seen", "null"]
 
 
 @pytest.mark.parametrize("approved", [True, False])
