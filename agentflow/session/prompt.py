@@ -27,6 +27,7 @@ from agentflow_protocols.cml.markup import id_fault
 
 __all__ = ["CHATML", "PLAIN", "Template", "chat_messages", "instructions", "prompt_text"]
 
+_USUAL = Markup()
 GO_ON = "Go on from where you stopped; do not repeat what you have written."
 
 
@@ -179,14 +180,14 @@ def _escaped(message: Message, markup: Markup) -> Message:
 
 
 def _put_in(message: Message, markup: Markup) -> Message:
-    """Return blocks in the forms of `markup`, whatever forms the run that put them in had."""
+    """Return blocks in the forms of `markup`; those in other forms but the usual ones are no blocks."""
     if message.text.startswith(markup.intr):
         return message
-    parser = Parser(Markup(), transcript=True)
+    if not message.text.startswith(_USUAL.intr):
+        return _escaped(message, markup)
+    parser = Parser(_USUAL, transcript=True)
     events = [*parser.feed(message.text), *parser.end()]
     read = [event for event in events if isinstance(event, InterruptRead)]
-    if not read:
-        return _escaped(message, markup)
     blocks = "\n".join(encode_interrupt(block.source, block.value, markup) for block in read)
     return Message("user", blocks, interrupt=True)
 

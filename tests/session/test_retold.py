@@ -77,6 +77,18 @@ async def test_over_chat_no_tool_message_is_sent_without_its_call(prefill):
 
 
 @virtual
+async def test_blocks_in_other_forms_are_no_blocks():
+    model = FakeEndpoint(["<call> c1 <do> slow {} </call><trap> </call>", "Seen."])
+    other = FakeEndpoint(["Again."])
+    async with Runtime() as runtime:
+        first = await runtime.run(Agent(CmlText(model, XML, request_cost=1e-9), tools=[slow]), "Go.")
+        await runtime.run(Agent(CmlText(other), tools=[slow]), "And now?", history=first.messages)
+    assert HOSTILE in first.messages[2].text
+    assert ESCAPED in own(other.requests[0])
+    assert "[INTR]" not in own(other.requests[0])
+
+
+@virtual
 async def test_ids_of_a_conversation_with_tool_calls_are_used():
     again = '[CALL] c00000001 [HEAD] look {"what": "again"} [END][TRAP] [END]'
     model = FakeEndpoint([again, "No."])
