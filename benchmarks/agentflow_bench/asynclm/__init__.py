@@ -5,8 +5,10 @@ from __future__ import annotations
 from agentflow_bench.asynclm.bars import latency_measures
 from agentflow_bench.asynclm.cancels import CANCEL_POINTS
 from agentflow_bench.asynclm.crowd import CROWD
+from agentflow_bench.asynclm.engine import ENGINE
 from agentflow_bench.asynclm.latency import Latencies
 from agentflow_bench.asynclm.markup import MARKUP_FUZZ, MARKUP_SPEED, MARKUP_SPLITS, MARKUP_VALUES
+from agentflow_bench.asynclm.team import TEAM
 from agentflow_bench.asynclm.training import TRACES
 from agentflow_bench.asynclm.wall import WALL
 from agentflow_bench.foundation.calls import CALL_COST, TOOL_START
@@ -27,7 +29,9 @@ def suite(latencies: Latencies | None = None) -> Suite:
             MARKUP_SPEED,
             WALL,
             *latency_measures(latencies or Latencies()),
+            ENGINE,
             CROWD,
+            TEAM,
             MARKUP_SPLITS,
             MARKUP_FUZZ,
             MARKUP_VALUES,

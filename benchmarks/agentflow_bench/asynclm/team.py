@@ -14,10 +14,11 @@ from dataclasses import dataclass
 
 from agentflow import Agent, Context, Limits, Runtime, Team
 from agentflow.testing import FakeEndpoint, ScriptedCall, ScriptedReply, VirtualClock
+from agentflow_bench.measure import Bar, Figure, Measure, Setting
 from agentflow_protocols.chat import ChatRequest
 from agentflow_protocols.trace import Event, RunFinished, RunStarted
 
-__all__ = ["TeamSpeedup", "team_speedup"]
+__all__ = ["TEAM", "TeamSpeedup", "team_speedup"]
 
 WORKERS = 8
 ALPHA = 1.5
@@ -99,3 +100,16 @@ def _run(seconds: Sequence[float], at_once: int, request_s: float) -> tuple[floa
 async def _work(context: Context[object], task: str) -> str:
     await asyncio.sleep(float(task))
     return "done"
+
+
+def _measure(setting: Setting) -> Sequence[Figure]:
+    found = team_speedup(seeds=2 if setting.quick else 10)
+    return [
+        Figure(
+            "a team sooner than rounds", found.mean, "x", Bar(">=", 1.8), f"mean of {len(found.team_s)} seeds"
+        ),
+        Figure("workers idle while tasks waited", found.idle_s, "s", Bar("==", 0)),
+    ]
+
+
+TEAM = Measure("team", "Eight workers woken by what comes, against rounds of eight.", _measure)
