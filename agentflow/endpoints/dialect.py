@@ -16,11 +16,22 @@ from agentflow_protocols.chat import (
     gemini_reply,
     openai,
     openai_reply,
+    responses,
+    responses_reply,
 )
 from agentflow_protocols.chat.capabilities import Capabilities
 from agentflow_protocols.chat.messages import ChatRequest, Delta, Reply
 
-__all__ = ["CHAT_COMPLETIONS", "GENERATE_CONTENT", "MESSAGES", "Dialect", "Encode", "ReplyReader", "bearer"]
+__all__ = [
+    "CHAT_COMPLETIONS",
+    "GENERATE_CONTENT",
+    "MESSAGES",
+    "RESPONSES",
+    "Dialect",
+    "Encode",
+    "ReplyReader",
+    "bearer",
+]
 
 
 class ReplyReader(Protocol):
@@ -115,4 +126,14 @@ GENERATE_CONTENT = Dialect(
     gemini_reply.content_reader,
     gemini_reply.parse_content,
     gemini_reply.parse_content_error,
+)
+
+
+RESPONSES = Dialect(
+    "responses",
+    lambda request, model, stream: "/responses",
+    bearer,
+    responses.encode_response,
+    responses_reply.response_reader,
+    responses_reply.parse_response,
 )

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
-from agentflow.endpoints.dialect import CHAT_COMPLETIONS, GENERATE_CONTENT, MESSAGES, Dialect
+from agentflow.endpoints.dialect import CHAT_COMPLETIONS, GENERATE_CONTENT, MESSAGES, RESPONSES, Dialect
 from agentflow.errors import UserError
 from agentflow_protocols.chat.capabilities import Capabilities
 
@@ -59,6 +59,9 @@ PROVIDERS: Mapping[str, Provider] = MappingProxyType(
             "https://api.openai.com/v1",
             "OPENAI_API_KEY",
             Capabilities(max_tokens_field="max_completion_tokens", developer_role=True),
+        ),
+        "openai-responses": Provider(
+            "https://api.openai.com/v1", "OPENAI_API_KEY", Capabilities(developer_role=True), RESPONSES
         ),
         "openrouter": Provider(
             "https://openrouter.ai/api/v1", "OPENROUTER_API_KEY", Capabilities(cache_control=True)

@@ -164,3 +164,33 @@ async def test_gemini():
 def test_gemini_is_reached_by_its_compatible_address_too():
     assert Endpoint("gemini-openai:g").target.base_url.endswith("/v1beta/openai")
     assert Endpoint("gemini:g").target.base_url.endswith("/v1beta")
+
+
+async def test_openai_responses():
+    thought = {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "e1"}
+    call = {"type": "function_call", "id": "fc_1", "call_id": "call_1", "name": "boil"}
+    usage = {"input_tokens": 10, "output_tokens": 7}
+    end = {"type": "response.completed", "response": {"status": "completed", "model": "g", "usage": usage}}
+    first = [
+        {"type": "response.output_item.done", "output_index": 0, "item": thought},
+        {"type": "response.output_item.added", "output_index": 1, "item": {**call, "arguments": ""}},
+        {"type": "response.function_call_arguments.delta", "output_index": 1, "delta": '{"pot": '},
+        {
+            "type": "response.function_call_arguments.done",
+            "output_index": 1,
+            "arguments": '{"pot": "kettle"}',
+        },
+        end,
+    ]
+    second = [{"type": "response.output_text.delta", "output_index": 0, "delta": "Done."}, end]
+    with provider(first, second) as (url, seen):
+        result = await cook("openai-responses:gpt-5-mini", f"{url}/v1")
+    assert (result.output, result.usage.total_tokens) == ("Done.", 34)
+    (path, headers, asked), (_, _, body) = seen
+    assert (path, headers["authorization"]) == ("/v1/responses", "Bearer k-1")
+    assert (asked["store"], asked["include"]) == (False, ["reasoning.encrypted_content"])
+    system, _, back, called, told = body["input"]
+    assert (system["role"], back) == ("developer", thought)
+    assert (called["name"], called["arguments"]) == ("boil", '{"pot": "kettle"}')
+    assert (told["type"], told["call_id"]) == ("function_call_output", called["call_id"])
+    assert "the kettle boils" in told["output"]

@@ -33,7 +33,11 @@ from agentflow_protocols.chat.openai_reply import ErrorReply, parse_error, reply
 from agentflow_protocols.errors import LocalProtocolError, RemoteProtocolError
 
 FOLDER = Path(__file__).parents[2] / "protocols" / "vectors"
-DIALECTS = {"anthropic": dialect.MESSAGES}
+DIALECTS = {
+    "anthropic": dialect.MESSAGES,
+    "gemini": dialect.GENERATE_CONTENT,
+    "openai-responses": dialect.RESPONSES,
+}
 VECTORS = [
     pytest.param(DIALECTS[name], PROVIDERS[name].capabilities, case, id=f"{name}: {case['name']}")
     for name in DIALECTS
@@ -141,8 +145,11 @@ def test_a_whole_body_gives_this_reply(spoken, can, case):
 @of_kind("error")
 def test_an_error_body_is_this_error(spoken, can, case):
     error = spoken.parse_error(json.dumps(case["body"]).encode())
-    assert type(classify("m", case["status"], error)).__name__ == case["error"]
+    told = classify("m", case["status"], error)
+    assert type(told).__name__ == case["error"]
     assert error.message
+    if "retry_after" in case:
+        assert told.retry_after == case["retry_after"]
 
 
 STREAMS = [vector.values for vector in VECTORS if vector.values[2]["kind"] == "stream"]

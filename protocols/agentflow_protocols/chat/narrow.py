@@ -27,7 +27,9 @@ def narrowed(schema: Json, keywords: Collection[str], closed: bool = False) -> J
     out: dict[str, Json] = {}
     told: list[str] = []
     for key, value in schema.items():
-        if key not in keywords:
+        if key == "const" and key not in keywords:
+            out["enum"] = [value]
+        elif key not in keywords:
             if key not in _SILENT:
                 told.append(f"{key}: {json.dumps(value, ensure_ascii=False, default=dict)}")
         elif key in _NAMED and isinstance(value, Mapping):

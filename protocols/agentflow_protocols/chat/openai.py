@@ -28,7 +28,7 @@ from agentflow_protocols.chat.messages import (
 )
 from agentflow_protocols.errors import LocalProtocolError
 
-__all__ = ["FOREIGN", "completion_body", "encode_request", "request_body"]
+__all__ = ["FOREIGN", "completion_body", "encode_request", "is_strict", "request_body"]
 
 FOREIGN = frozenset({"anthropic", "gemini", "responses"})
 """Names in `Message.extra` and `ToolCall.extra` under which other dialects keep what they want back."""
@@ -104,7 +104,7 @@ def _put_output(body: dict[str, Json], messages: list[Json], request: ChatReques
     assert request.output is not None
     if can.json_schema:
         schema: dict[str, Json] = {"name": request.output_name, "schema": request.output}
-        if can.strict_tools and _is_strict(request.output):
+        if can.strict_tools and is_strict(request.output):
             schema["strict"] = True
         body["response_format"] = {"type": "json_schema", "json_schema": schema}
     else:
@@ -213,8 +213,8 @@ def _given(name: str, value: Json) -> dict[str, Json]:
     return {} if value is None else {name: value}
 
 
-def _is_strict(schema: Json) -> bool:
-    """Whether every object in `schema` is closed and requires all its properties."""
+def is_strict(schema: Json) -> bool:
+    """Return whether every object in `schema` is closed and requires all its properties."""
     if isinstance(schema, Mapping):
         properties = schema.get("properties")
         if schema.get("type") == "object" or properties is not None:
@@ -224,7 +224,7 @@ def _is_strict(schema: Json) -> bool:
                 return False
             if not isinstance(required, Sequence) or set(names) - {str(name) for name in required}:
                 return False
-        return all(_is_strict(value) for value in schema.values())
+        return all(is_strict(value) for value in schema.values())
     if isinstance(schema, Sequence) and not isinstance(schema, str):
-        return all(_is_strict(value) for value in schema)
+        return all(is_strict(value) for value in schema)
     return True

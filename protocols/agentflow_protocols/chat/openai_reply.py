@@ -56,11 +56,12 @@ _FINISH = {
 
 @dataclass(slots=True, frozen=True)
 class ServerError:
-    """What an error body says. Empty strings where it says nothing."""
+    """What an error body says. Empty strings where it says nothing; `retry_after` in seconds."""
 
     type: str = ""
     code: str = ""
     message: str = ""
+    retry_after: float | None = None
 
 
 class ErrorReply(RemoteProtocolError):
