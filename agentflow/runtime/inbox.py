@@ -8,7 +8,6 @@ in memory and what would wait after a crash are the same.
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from difflib import get_close_matches
 from typing import Literal, TypeAlias, get_args
 
 from agentflow.errors import UserError
+from agentflow.runtime.signal import Signal
 
 __all__ = ["DROPPED", "Inbox", "Interrupt", "Policy", "Priority", "checked"]
 
@@ -65,8 +65,8 @@ class Inbox:
         self._items: dict[int, Interrupt] = {}  # by seq, in the order of arrival
         self._past: dict[int, Interrupt] = {}  # delivered before a crash, to be delivered again
         self._counts: Counter[str] = Counter()
-        self._changed = asyncio.Event()
-        self._room: asyncio.Event | None = None  # made when somebody waits for room
+        self._changed = Signal()
+        self._room: Signal | None = None  # made when somebody waits for room
         self.on_put: Callable[[Interrupt], object] | None = None  # set while a reply is being written
         self.last_seq = 0
         self.sources = 0  # how many may still interrupt by themselves: timers, streams
@@ -76,7 +76,7 @@ class Inbox:
         return len(self._items)
 
     @property
-    def changed(self) -> asyncio.Event:
+    def changed(self) -> Signal:
         """Set whenever something came; whoever waits clears it."""
         return self._changed
 
@@ -96,7 +96,7 @@ class Inbox:
         """Wait until `put` may take `interrupt`. It may when the inbox is closed, too: look at `closed`."""
         while not self.closed and not self._takes(interrupt):
             if self._room is None:
-                self._room = asyncio.Event()
+                self._room = Signal()
             await self._room.wait()
 
     def _takes(self, interrupt: Interrupt) -> bool:
