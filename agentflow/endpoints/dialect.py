@@ -5,14 +5,18 @@ A dialect is a value of functions from `agentflow_protocols.chat`, which do no I
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Protocol
+from urllib.parse import parse_qsl, quote, urlsplit, urlunsplit
 
 from agentflow_protocols.chat import (
     anthropic,
     anthropic_reply,
+    embeddings,
     gemini,
+    gemini_embeddings,
     gemini_reply,
     openai,
     openai_reply,
@@ -20,9 +24,11 @@ from agentflow_protocols.chat import (
     responses_reply,
 )
 from agentflow_protocols.chat.capabilities import Capabilities
-from agentflow_protocols.chat.messages import ChatRequest, Delta, Reply
+from agentflow_protocols.chat.messages import ChatRequest, Delta, Reply, Usage
 
 __all__ = [
+    "AZURE",
+    "AZURE_RESPONSES",
     "CHAT_COMPLETIONS",
     "GENERATE_CONTENT",
     "MESSAGES",
@@ -30,6 +36,8 @@ __all__ = [
     "Dialect",
     "Encode",
     "ReplyReader",
+    "Vectors",
+    "azure_place",
     "bearer",
 ]
 
@@ -65,11 +73,25 @@ class Encode(Protocol):
 
 
 @dataclass(slots=True, frozen=True)
+class Vectors:
+    """How a provider is asked for vectors of texts: `path(model)`, `encode(texts, model, dimensions)`,
+    and `parse(body, count)`, which may raise `RemoteProtocolError`."""
+
+    path: Callable[[str], str]
+    encode: Callable[[Sequence[str], str, int | None], bytes]
+    parse: Callable[[bytes, int], tuple[list[list[float]], Usage]]
+
+
+_VECTORS = Vectors(lambda model: "/embeddings", embeddings.encode_embeddings, embeddings.parse_embeddings)
+
+
+@dataclass(slots=True, frozen=True)
 class Dialect:
     """How a provider is spoken to.
 
     `path(request, model, stream)` goes behind the base address; `headers(key)` are the
-    dialect's own, with the key where there is one; `parse_error` reads the body of a refusal.
+    dialect's own, with the key where there is one; `parse_error` reads the body of a refusal;
+    `vectors` is None where the provider makes no embeddings.
     """
 
     name: str
@@ -79,6 +101,7 @@ class Dialect:
     reader: Callable[[], ReplyReader]
     parse_reply: Callable[[bytes], Reply]
     parse_error: Callable[[bytes], openai_reply.ServerError] = openai_reply.parse_error
+    vectors: Vectors | None = _VECTORS
 
 
 def bearer(key: str | None) -> dict[str, str]:
@@ -111,6 +134,7 @@ MESSAGES = Dialect(
     anthropic.encode_messages,
     anthropic_reply.message_reader,
     anthropic_reply.parse_message,
+    vectors=None,
 )
 
 
@@ -126,6 +150,11 @@ GENERATE_CONTENT = Dialect(
     gemini_reply.content_reader,
     gemini_reply.parse_content,
     gemini_reply.parse_content_error,
+    Vectors(
+        gemini_embeddings.embed_contents_path,
+        gemini_embeddings.encode_embed_contents,
+        gemini_embeddings.parse_embed_contents,
+    ),
 )
 
 
@@ -137,3 +166,40 @@ RESPONSES = Dialect(
     responses_reply.response_reader,
     responses_reply.parse_response,
 )
+
+
+def _azure_headers(key: str | None) -> dict[str, str]:
+    return {} if key is None else {"api-key": key}
+
+
+AZURE = replace(CHAT_COMPLETIONS, name="azure", headers=_azure_headers)
+AZURE_RESPONSES = replace(RESPONSES, name="azure-responses", headers=_azure_headers)
+
+
+def azure_place(base_url: str, dialect: Dialect) -> tuple[str, Dialect]:
+    """Return the base address of an Azure resource and how it is spoken to there.
+
+    `https://RESOURCE.openai.azure.com` stands for its v1 API. With `?api-version=DATE` it
+    stands for the older API, in which the deployment is part of the path.
+    """
+    try:
+        parts = urlsplit(base_url)
+        query = dict(parse_qsl(parts.query))
+        path = re.sub(r"(?:/openai)?(?:/deployments(?:/[^/]*)?)?/?$", "", parts.path)
+        if parts.path.rstrip("/").endswith("/v1"):
+            return base_url, dialect
+        version = query.pop("api-version", "")
+        if query or (version and dialect is not AZURE):
+            return base_url, dialect
+        root = urlunsplit((parts.scheme, parts.netloc, f"{path}/openai", "", ""))
+    except ValueError:  # no address, which whoever uses it says
+        return base_url, dialect
+    if not version:
+        return f"{root}/v1", dialect
+    end = f"?api-version={quote(version)}"
+    older = replace(
+        dialect,
+        path=lambda request, model, stream: f"/{quote(model)}{_path(request, model, stream)}{end}",
+        vectors=replace(_VECTORS, path=lambda model: f"/{quote(model)}/embeddings{end}"),
+    )
+    return f"{root}/deployments", older

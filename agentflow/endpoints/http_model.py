@@ -17,7 +17,6 @@ from agentflow.endpoints.transport import Response, Timeouts, Transport, transpo
 from agentflow.errors import BadResponse, EndpointUnavailable, UserError
 from agentflow.runtime.resources import Resources
 from agentflow_protocols.chat.capabilities import Capabilities
-from agentflow_protocols.chat.embeddings import encode_embeddings, parse_embeddings
 from agentflow_protocols.chat.messages import ChatRequest, Delta, Reply
 from agentflow_protocols.chat.openai_reply import ErrorReply, reply_deltas
 from agentflow_protocols.errors import LocalProtocolError, RemoteProtocolError
@@ -76,10 +75,13 @@ class HttpModel:
     async def embed(
         self, texts: Sequence[str], dimensions: int | None, resources: Resources, observe: Observe
     ) -> Embeddings:
-        """Return the vectors of `texts`. Raises `EndpointError`."""
+        """Return the vectors of `texts`. Raises `EndpointError`, `UserError` where none are made."""
+        form = self.dialect.vectors
+        if form is None:
+            raise UserError(f"{self.name}: this provider makes no embeddings")
         transport = transport_of(resources, self._client)
-        body = encode_embeddings(texts, self.model, dimensions)
-        url = f"{self.base_url}/embeddings"
+        body = form.encode(texts, self.model, dimensions)
+        url = self.base_url + form.path(self.model)
         response = await transport.send("POST", url, self.headers(), body, self.timeouts)
         try:
             observe(response.status, response.headers)
@@ -87,7 +89,7 @@ class HttpModel:
                 fault = await _read(response, _MAX_ERROR_BODY)
                 error = self.dialect.parse_error(fault)
                 raise classify(self.name, response.status, error, response.headers)
-            vectors, usage = parse_embeddings(await _read(response, None), len(texts))
+            vectors, usage = form.parse(await _read(response, None), len(texts))
         except RemoteProtocolError as error:
             raise BadResponse(f"{self.name}: {error}", status=200) from None
         finally:

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
+from urllib.parse import urlsplit
 
-from agentflow.endpoints.dialect import CHAT_COMPLETIONS, GENERATE_CONTENT, MESSAGES, RESPONSES, Dialect
+from agentflow.endpoints.dialect import (
+    AZURE,
+    AZURE_RESPONSES,
+    CHAT_COMPLETIONS,
+    GENERATE_CONTENT,
+    MESSAGES,
+    RESPONSES,
+    Dialect,
+)
 from agentflow.errors import UserError
 from agentflow_protocols.chat.capabilities import Capabilities
 
@@ -17,58 +26,83 @@ __all__ = ["PROVIDERS", "Provider", "read_key"]
 
 @dataclass(slots=True, frozen=True)
 class Provider:
-    """A provider of models under `NAME:` in a model string."""
+    """A provider of models under `NAME:` in a model string.
+
+    With `hosts` each customer has a host of their own, whose name ends so, and `base_url`
+    is empty: the user gives it. A local server's address is the one that it starts with.
+    """
 
     base_url: str
     api_key_env: str | None
     capabilities: Capabilities = field(default_factory=Capabilities)
     dialect: Dialect = CHAT_COMPLETIONS
+    hosts: tuple[str, ...] = ()
 
+    def owns(self, base_url: str) -> bool:
+        """Return whether `base_url` is at this provider's own host, which may have its key."""
+        if not self.hosts:
+            return urlsplit(base_url)[:2] == urlsplit(self.base_url)[:2]
+        parts = urlsplit(base_url)
+        return parts.scheme == "https" and (parts.hostname or "").lower().endswith(self.hosts)
+
+
+_PLAIN = Capabilities(files=False, strict_tools=False)
+_OPENAI = Capabilities(max_tokens_field="max_completion_tokens", developer_role=True)
+_AZURE_HOSTS = (".openai.azure.com", ".services.ai.azure.com", ".cognitiveservices.azure.com")
 
 PROVIDERS: Mapping[str, Provider] = MappingProxyType(
     {
         "anthropic": Provider(
-            "https://api.anthropic.com/v1",
-            "ANTHROPIC_API_KEY",
-            Capabilities(cache_control=True),
-            MESSAGES,
+            "https://api.anthropic.com/v1", "ANTHROPIC_API_KEY", Capabilities(cache_control=True), MESSAGES
+        ),
+        "azure": Provider(
+            "",
+            "AZURE_OPENAI_API_KEY",
+            replace(_OPENAI, files=False, developer_role=False),
+            AZURE,
+            _AZURE_HOSTS,
+        ),
+        "azure-responses": Provider("", "AZURE_OPENAI_API_KEY", _OPENAI, AZURE_RESPONSES, _AZURE_HOSTS),
+        "cerebras": Provider(
+            "https://api.cerebras.ai/v1",
+            "CEREBRAS_API_KEY",
+            Capabilities(images=False, files=False, max_tokens_field="max_completion_tokens"),
         ),
         "deepseek": Provider(
-            "https://api.deepseek.com/v1",
+            "https://api.deepseek.com/beta",  # the same API with `prefix`
             "DEEPSEEK_API_KEY",
-            Capabilities(images=False, files=False, json_schema=False, strict_tools=False, prefill="prefix"),
+            replace(_PLAIN, images=False, json_schema=False, prefill="prefix"),
         ),
         "gemini": Provider(
             "https://generativelanguage.googleapis.com/v1beta", "GEMINI_API_KEY", dialect=GENERATE_CONTENT
         ),
         "gemini-openai": Provider(
-            "https://generativelanguage.googleapis.com/v1beta/openai",
-            "GEMINI_API_KEY",
-            Capabilities(files=False, strict_tools=False),
+            "https://generativelanguage.googleapis.com/v1beta/openai", "GEMINI_API_KEY", _PLAIN
         ),
         "groq": Provider(
-            "https://api.groq.com/openai/v1", "GROQ_API_KEY", Capabilities(files=False, strict_tools=False)
+            "https://api.groq.com/openai/v1",
+            "GROQ_API_KEY",
+            replace(_PLAIN, max_tokens_field="max_completion_tokens", prefill="trailing"),
+        ),
+        "llamacpp": Provider(
+            "http://127.0.0.1:8080/v1", None, replace(_PLAIN, grammar=True, prefill="trailing")
         ),
         "mistral": Provider(
             "https://api.mistral.ai/v1",
             "MISTRAL_API_KEY",
-            Capabilities(files=False, stream_usage=False, strict_tools=False, prefill="prefix"),
+            replace(_PLAIN, stream_usage=False, prefill="prefix"),
         ),
-        "ollama": Provider("http://127.0.0.1:11434/v1", None, Capabilities(files=False, strict_tools=False)),
-        "openai": Provider(
-            "https://api.openai.com/v1",
-            "OPENAI_API_KEY",
-            Capabilities(max_tokens_field="max_completion_tokens", developer_role=True),
-        ),
-        "openai-responses": Provider(
-            "https://api.openai.com/v1", "OPENAI_API_KEY", Capabilities(developer_role=True), RESPONSES
-        ),
+        "ollama": Provider("http://127.0.0.1:11434/v1", None, _PLAIN),
+        "openai": Provider("https://api.openai.com/v1", "OPENAI_API_KEY", _OPENAI),
+        "openai-responses": Provider("https://api.openai.com/v1", "OPENAI_API_KEY", _OPENAI, RESPONSES),
         "openrouter": Provider(
             "https://openrouter.ai/api/v1", "OPENROUTER_API_KEY", Capabilities(cache_control=True)
         ),
-        "together": Provider(
-            "https://api.together.xyz/v1", "TOGETHER_API_KEY", Capabilities(files=False, strict_tools=False)
-        ),
+        "sglang": Provider("http://127.0.0.1:30000/v1", None, replace(_PLAIN, prefill="continue")),
+        "tgi": Provider("http://127.0.0.1:3000/v1", None, _PLAIN),
+        "together": Provider("https://api.together.xyz/v1", "TOGETHER_API_KEY", _PLAIN),
+        "vllm": Provider("http://127.0.0.1:8000/v1", None, replace(_PLAIN, prefill="continue")),
+        "xai": Provider("https://api.x.ai/v1", "XAI_API_KEY", replace(_PLAIN, strict_tools=True)),
     }
 )
 

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, cast
 from urllib.parse import urlsplit
 
-from agentflow.endpoints.dialect import CHAT_COMPLETIONS
+from agentflow.endpoints.dialect import CHAT_COMPLETIONS, azure_place
 from agentflow.endpoints.http_model import HttpModel
 from agentflow.endpoints.model import Model
 from agentflow.endpoints.providers import PROVIDERS, read_key
@@ -67,10 +67,14 @@ def resolve_model(address: Address) -> Model:
     if not name:
         raise UserError(f"model `{address.model}` names no model: write `{scheme}:NAME`")
     base_url = address.base_url or (provider.base_url if provider else "")
+    dialect = provider.dialect if provider else CHAT_COMPLETIONS
+    if provider is not None and provider.hosts:
+        if not base_url:
+            raise UserError(f"{address.model}: give base_url, such as https://NAME{provider.hosts[0]}")
+        base_url, dialect = azure_place(base_url, dialect)
     _check_base(address.model, base_url)
     variable = address.api_key_env
-    own_host = provider is not None and urlsplit(base_url)[:2] == urlsplit(provider.base_url)[:2]
-    if variable is None and address.api_key is None and provider is not None and own_host:
+    if variable is None and address.api_key is None and provider is not None and provider.owns(base_url):
         variable = provider.api_key_env
 
     def key() -> str | None:
@@ -86,7 +90,7 @@ def resolve_model(address: Address) -> Model:
         capabilities=address.capabilities or (provider.capabilities if provider else Capabilities()),
         timeouts=address.timeouts,
         http_client=address.http_client,
-        dialect=provider.dialect if provider else CHAT_COMPLETIONS,
+        dialect=dialect,
     )
 
 

@@ -11,7 +11,8 @@ import pytest
 
 from agentflow import Agent, Runtime, tool
 from agentflow.endpoints import Endpoint
-from agentflow.errors import ContextOverflow, EndpointUnavailable, UserError
+from agentflow.endpoints.providers import PROVIDERS
+from agentflow.errors import BadResponse, ContextOverflow, EndpointUnavailable, UserError
 from agentflow.testing import assert_nothing_left
 from agentflow_protocols.chat import ImagePart, Message
 
@@ -194,3 +195,54 @@ async def test_openai_responses():
     assert (called["name"], called["arguments"]) == ("boil", '{"pot": "kettle"}')
     assert (told["type"], told["call_id"]) == ("function_call_output", called["call_id"])
     assert "the kettle boils" in told["output"]
+
+
+def completion(delta, finish=None):
+    return {"model": "gpt", "choices": [{"index": 0, "delta": delta, "finish_reason": finish}]}
+
+
+async def test_azure():
+    filtered = {"choices": [], "prompt_filter_results": [{"prompt_index": 0}]}
+    call = {"index": 0, "id": "call_1", "function": {"name": "boil", "arguments": '{"pot": "kettle"}'}}
+    usage = {"choices": [], "usage": {"prompt_tokens": 10, "completion_tokens": 7}}
+    first = [filtered, completion({"tool_calls": [call]}), completion({}, "tool_calls"), usage]
+    second = [filtered, completion({"content": "Done."}), completion({}, "stop"), usage]
+    with provider(first, second) as (url, seen):
+        result = await cook("azure:gpt", f"{url}?api-version=2024-10-21")
+    assert (result.output, result.usage.total_tokens) == ("Done.", 34)
+    (path, headers, _), (_, _, body) = seen
+    assert path == "/openai/deployments/gpt/chat/completions?api-version=2024-10-21"
+    assert (headers["api-key"], "authorization" in headers) == ("k-1", False)
+    assert body["messages"][-1]["role"] == "tool"
+
+
+async def test_vectors_of_gemini():
+    answer = {"embeddings": [{"values": [1, 2]}, {"values": [3, 4.5]}]}
+    with provider((200, answer), (200, {"embeddings": [{}]})) as (url, seen):
+        endpoint = Endpoint("gemini:gemini-embedding-001", base_url=url, api_key="k-1", retry=1)
+        async with endpoint:
+            made = await endpoint.embed(["a", "b"], dimensions=2)
+            with pytest.raises(BadResponse, match="2 vectors were asked for, 1 came"):
+                await endpoint.embed(["a", "b"])
+    assert made.vectors == [[1.0, 2.0], [3.0, 4.5]]
+    path, headers, body = seen[0]
+    assert path == "/models/gemini-embedding-001:batchEmbedContents"
+    assert headers["x-goog-api-key"] == "k-1"
+    row = {"model": "models/gemini-embedding-001", "outputDimensionality": 2}
+    assert body["requests"] == [{**row, "content": {"parts": [{"text": text}]}} for text in "ab"]
+
+
+async def test_a_provider_without_vectors_says_so():
+    with pytest.raises(UserError, match="anthropic:c: this provider makes no embeddings"):
+        await Endpoint("anthropic:c", base_url="http://127.0.0.1:1").embed(["a"])
+
+
+@pytest.mark.parametrize("name", PROVIDERS)
+def test_every_provider_has_an_address_and_a_key_of_its_own(name):
+    row = PROVIDERS[name]
+    own = row.base_url or f"https://mine{row.hosts[0]}/openai/v1"
+    assert row.owns(own)
+    assert not row.owns("https://example.org/v1")
+    target = Endpoint(f"{name}:m", base_url=row.base_url or own, api_key="k").target
+    assert (target.model, target.dialect.name) == ("m", row.dialect.name)
+    assert (row.api_key_env is None) == target.is_near
