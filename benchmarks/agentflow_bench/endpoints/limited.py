@@ -5,25 +5,33 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import deque
+from collections.abc import Sequence
+from typing import Literal, TypeAlias
 
 from agentflow.endpoints import Capabilities, Head
 from agentflow.endpoints.faults import classify
+from agentflow.errors import EndpointUnavailable
+from agentflow.runtime.resources import Resources
 from agentflow_protocols.chat import ChatRequest, Message, Reply, TextPiece, Usage
 from agentflow_protocols.chat.openai_reply import ServerError
 
-FORMS = ("bucket", "sliding", "fixed")
+__all__ = ["FORMS", "Counter", "Form", "LimitedModel", "LimitedStream", "most_in_window"]
+
+Form: TypeAlias = Literal["bucket", "sliding", "fixed"]
+FORMS: tuple[Form, ...] = ("bucket", "sliding", "fixed")
 
 
 class Counter:
     """Counts up to `limit` a minute. `take` says whether one may come, what is left, when it is whole."""
 
-    def __init__(self, form: str, limit: float) -> None:
+    def __init__(self, form: Form | str, limit: float) -> None:
         self.form, self.limit = form, limit
         self.level, self.at = float(limit), 0.0
         self.recent: deque[float] = deque()
         self.window, self.count = -1, 0
 
     def take(self, now: float) -> tuple[bool, float, float]:
+        """Return whether a request may come now, what is left, and the seconds until it is whole again."""
         if self.form == "bucket":
             self.level = min(self.limit, self.level + (now - self.at) * self.limit / 60)
             self.at = now
@@ -46,14 +54,27 @@ class Counter:
 
 
 class LimitedModel:
-    """Answers after `seconds`; refuses with 429 what the counter refuses, and tells its limits if `tells`."""
+    """Answers after `seconds`, more or less by `jitter`; refuses with 429 what the counter refuses.
+
+    It tells its limits in headers if `tells`; `lies` are headers that replace them. Of the
+    requests that it takes, `faults` fail with 503, and `stragglers` take `slow` times as long.
+    """
 
     name = "limited"
     capabilities = Capabilities()
 
     def __init__(
-        self, counter: Counter, *, seconds: float = 0.5, tells: bool = True, jitter: float = 0.5
+        self,
+        counter: Counter,
+        *,
+        seconds: float = 0.5,
+        tells: bool = True,
+        jitter: float = 0.5,
+        faults: float = 0.0,
+        stragglers: float = 0.0,
+        slow: float = 30.0,
     ) -> None:
+        self.faults, self.stragglers, self.slow = faults, stragglers, slow
         self.counter, self.seconds, self.tells, self.jitter = counter, seconds, tells, jitter
         self.lies: dict[str, str] = {}
         self.random = random.Random(7)
@@ -61,22 +82,33 @@ class LimitedModel:
         self.refused: list[float] = []
         self.running = self.most = 0
 
-    def open(self, request: ChatRequest, resources: object) -> _Stream:
-        return _Stream(self)
+    def open(self, request: ChatRequest, resources: Resources) -> LimitedStream:
+        """Return the stream of a reply."""
+        return LimitedStream(self)
 
 
-class _Stream:
+class LimitedStream:
+    """One reply, or refusal, of a `LimitedModel`."""
+
     def __init__(self, model: LimitedModel) -> None:
         self.model = model
         self.head: Head | None = None
-        self.reply: Reply | None = None
+        self._reply: Reply | None = None
 
-    def __aiter__(self) -> _Stream:
+    @property
+    def reply(self) -> Reply:
+        """The reply."""
+        assert self._reply is not None
+        return self._reply
+
+    def __aiter__(self) -> LimitedStream:
+        """Return itself."""
         return self
 
     async def __anext__(self) -> TextPiece:
+        """Return the reply's text, or raise the refusal."""
         model = self.model
-        if self.reply is not None:
+        if self._reply is not None:
             raise StopAsyncIteration
         now = asyncio.get_running_loop().time()
         good, left, reset = model.counter.take(now)
@@ -98,18 +130,25 @@ class _Stream:
                 self.head = Head(429, headers)
                 raise classify(model.name, 429, ServerError(message="rate limit"), headers)
             model.good.append(now)
-            await asyncio.sleep(model.seconds * model.random.uniform(1 - model.jitter, 1 + model.jitter))
+            seconds = model.seconds * model.random.uniform(1 - model.jitter, 1 + model.jitter)
+            if model.random.random() < model.faults:
+                await asyncio.sleep(0.1)
+                self.head = Head(503, headers)
+                raise EndpointUnavailable(f"{model.name}: status 503", status=503)
+            if model.random.random() < model.stragglers:
+                seconds *= model.slow
+            await asyncio.sleep(seconds)
         finally:
             model.running -= 1
         self.head = Head(200, headers)
-        self.reply = Reply(Message("assistant", "ok"), Usage(10, 2, requests=1), "stop", model.name)
+        self._reply = Reply(Message("assistant", "ok"), Usage(10, 2, requests=1), "stop", model.name)
         return TextPiece("ok")
 
     async def aclose(self) -> None:
-        pass
+        """Leave it."""
 
 
-def most_in_window(times: list[tuple[float, float]], window: float) -> float:
+def most_in_window(times: Sequence[tuple[float, float]], window: float) -> float:
     """Return the largest sum of amounts within any `window` seconds of `(time, amount)`."""
     most, first, inside = 0.0, 0, 0.0
     for at, amount in times:
