@@ -117,6 +117,8 @@ def chat_messages(request: ChatRequest, markup: Markup, system: str, prefill: bo
             Message("user", f"{m.text}\n{GO_ON}") if m.interrupt else m
             for m in _shown(request.messages, markup)
         ]
+        if told and told[-1].role == "assistant":
+            told.append(Message("user", GO_ON))
         return _merged([*_told_first(told, system)])
     turns = _turns(request.messages, markup, system)
     if turns and turns[-1].role == "assistant":
@@ -222,7 +224,8 @@ def _merged(messages: Sequence[Message]) -> list[Message]:
         if last is None or last.role != message.role or not isinstance(last.content, str):
             merged.append(message)
         elif isinstance(message.content, str):
-            merged[-1] = Message(message.role, f"{last.content}\n\n{message.content}")
+            gap = "" if message.role == "assistant" else "\n\n"  # a text that was cut goes on
+            merged[-1] = Message(message.role, f"{last.content}{gap}{message.content}")
         else:
             merged.append(message)
     return merged

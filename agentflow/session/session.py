@@ -31,7 +31,7 @@ from agentflow.session.delivery import Delivery, Offer, compose, overwrite, wait
 from agentflow.session.estimates import frozen_estimates
 from agentflow.session.persona import Persona
 from agentflow.session.references import Reference, find_references
-from agentflow.session.step import FIRST_COST, ModelStep, Written
+from agentflow.session.step import FIRST_COST, LOST_REPLIES, MAX_ARGUMENTS, ModelStep, Written
 from agentflow.session.window import called_ids, compact
 from agentflow_protocols.chat import CallReady, Message, Reply, ToolCall
 from agentflow_protocols.chat.validate import check_messages
@@ -45,7 +45,6 @@ __all__ = ["Session"]
 Deps = TypeVar("Deps")
 
 EMPTY_TRAPS = 3  # waits for nothing, one after the other, that end a run
-LOST_REPLIES = 3  # replies without a call, cut by the network, that end a run
 CHAIN = 100  # calls that may wait for one another in a row
 VIOLATIONS = 5  # replies in a row that break the protocol, after which a run ends
 _OUR_ID = re.compile(r"c(\d{8})")
@@ -175,6 +174,9 @@ class Session:
         With tool calls it gets an id of our own, in markup it keeps the model's.
         """
         ledger, board = self._context.ledger, self._board
+        if len(ready.call.arguments) > MAX_ARGUMENTS:
+            much = f"arguments of more than {MAX_ARGUMENTS} characters: write less, or call in parts"
+            ready = CallReady(ready.index, replace(ready.call, arguments="{}"), much)
         replayed = ledger.recorded and ledger.recall(key) is not None
         written = self._identified(ready.call, replayed)
         if written is None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
-from agentflow.errors import EndpointError
+from agentflow.errors import EndpointError, EndpointUnavailable
 from agentflow.runtime.ledger import digest, encode
 from agentflow.session.call import Board, Call
 from agentflow.session.carrier import CUT_OFF, CarrierStream, Recorded
@@ -32,11 +32,13 @@ if TYPE_CHECKING:
     from agentflow.runtime.inbox import Interrupt
     from agentflow.session.persona import Persona
 
-__all__ = ["FIRST_COST", "ModelStep", "Written"]
+__all__ = ["FIRST_COST", "LOST_REPLIES", "MAX_ARGUMENTS", "ModelStep", "Written"]
 
 Deps = TypeVar("Deps")
 
 FIRST_COST = 0.5  # seconds that a request is worth until one was seen
+LOST_REPLIES = 3  # replies cut by the network, one after the other, that end a run
+MAX_ARGUMENTS = 1_048_576  # characters of one call; a block in markup has its own bound
 _NOTHING = Reply(Message("assistant"), Usage(), "cut")
 
 
@@ -77,6 +79,7 @@ class ModelStep:
         self._chain = ""
         self._chained = 0
         self._hashed: tuple[int, bytes, str] = (0, b"", "")
+        self._dropped = 0  # replies in a row that the network cut and that are gone on with
 
     def restart(self) -> None:
         """Chain from the first message again: the conversation was shortened."""
@@ -167,12 +170,23 @@ class ModelStep:
                         if watched and await self._leaves(stream, cut, persona, kind is CallReady):
                             left = True
                             break
-        except EndpointError:
+            self._dropped = 0
+        except EndpointError as error:
             if not written.calls:
-                raise
+                left = self._goes_on(stream, error)
+                if not left:
+                    raise
         finally:
             self._context.inbox.on_put = self._board.on_end = None
         return self._written(stream, written, cut.fired or left)
+
+    def _goes_on(self, stream: CarrierStream, error: EndpointError) -> bool:
+        """Return whether the model can go on from the text of a reply that the network cut: in markup."""
+        text = isinstance(stream, MarkupStream) and stream.reply.message.text
+        if not text or not isinstance(error, EndpointUnavailable):
+            return False
+        self._dropped += 1
+        return self._dropped < LOST_REPLIES
 
     def _watch(self, stream: CarrierStream, cut: Cut, persona: Persona) -> None:
         """Let what comes meanwhile cut the reply: at once outside a block, else at its end."""
@@ -221,6 +235,8 @@ class ModelStep:
         if written.calls:
             for call, own in zip(message.calls, written.calls, strict=False):
                 call.id = own.id
+                if len(call.arguments) > MAX_ARGUMENTS:
+                    call.arguments = "{}"  # it was refused, and need not be sent again and again
             message.calls = message.calls[: len(written.calls)]
         return written
 

@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from agentflow import Agent, Endpoint, Runtime, TextDelta, tool
+from agentflow.errors import EndpointUnavailable
 from agentflow.session import CmlChat, CmlText
 from agentflow.testing import LoopbackServer, ScriptedReply, assert_nothing_left
 
@@ -76,3 +77,34 @@ async def test_a_stream_dropped_inside_a_block_is_gone_on_with():
     assert result.output == "Done."
     text = "".join(message.text for message in result.messages if message.role == "assistant")
     assert text.count("[CALL] c1") == 1
+
+
+@pytest.mark.parametrize("carrier", [CmlChat, CmlText])
+async def test_words_before_a_dropped_stream_are_gone_on_with_and_shown_once(carrier):
+    words = "one two three four five six seven eight"
+
+    def answer(body):
+        parts = body["prompt"].split("assistant\n")[-1:] if "prompt" in body else []
+        parts += [m["content"] for m in body.get("messages", ()) if m["role"] == "assistant"]
+        return words[len(parts[-1]) if parts else 0 :]
+
+    shown = []
+    with LoopbackServer(answer, faults=["cut", "truncate"]) as server:
+        async with (
+            Runtime() as runtime,
+            runtime.start(Agent(carrier(Endpoint("m", base_url=server.url))), "Go.") as run,
+        ):
+            async for event in run:
+                if isinstance(event, TextDelta):
+                    shown.append(event.text)
+            output = (await run.result()).output
+    assert output == "".join(shown)
+    assert output == words
+
+
+async def test_a_stream_that_always_drops_ends_the_run():
+    with LoopbackServer("so so so so ", faults=["cut"] * 20) as server:
+        async with Runtime() as runtime:
+            with pytest.raises(EndpointUnavailable):
+                await runtime.run(Agent(CmlText(Endpoint("m", base_url=server.url, retry=1))), "Go.")
+    assert len(server.requests) < 10

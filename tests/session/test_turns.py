@@ -191,6 +191,20 @@ async def test_faults_of_a_model_are_told_to_it_in_one_line():
 
 
 @virtual
+async def test_ten_megabytes_of_arguments_are_refused_and_not_sent_again():
+    @tool
+    async def write(text: str) -> str:
+        raise AssertionError
+
+    model = FakeEndpoint([ScriptedCall("write", {"text": "x" * 10_000_000}), "Well."])
+    _, result = await events_of(Agent(model, tools=[write]))
+    assert tool_texts(result.messages) == [
+        "error: arguments of more than 1048576 characters: write less, or call in parts"
+    ]
+    assert model.requests[1].messages[-2].calls[0].arguments == "{}"
+
+
+@virtual
 async def test_cancel_and_progress_are_answered_by_the_session():
     @tool(reply="interrupt")
     async def slow(context: Context[object]) -> str:
