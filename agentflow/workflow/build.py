@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import TypeVar, cast
 
 from agentflow.agent import Agent, JsonSchema
-from agentflow.endpoints import Endpoint, Price, Timeouts
+from agentflow.endpoints import Endpoint, Price, ReplyCache, Timeouts
 from agentflow.errors import UserError
 from agentflow.runtime import Limits, Timer
 from agentflow.session import Carrier, CmlChat, CmlText, InFlight
@@ -81,6 +82,12 @@ def _located(model: str, parsed: Parsed, endpoint: str) -> str:
 def _endpoint(
     section: EndpointSection, model: str, replaced: str | None, fallback: list[Endpoint]
 ) -> Endpoint:
+    if section.capabilities is not None:
+        plain = section.model_copy(update={"capabilities": None})
+        known = _endpoint(plain, model, replaced, []).capabilities
+        capabilities = replace(known, **section.capabilities.model_dump(exclude_none=True))
+    else:
+        capabilities = None
     price = section.price
     free = Price(0.0, 0.0) if model.partition(":")[0] in FREE_SCHEMES else None
     return Endpoint(
@@ -95,6 +102,10 @@ def _endpoint(
         retry=None if section.retries is None else section.retries + 1,
         timeouts=_timeouts(section.timeouts),
         fallback=fallback,
+        learn=section.learn,
+        hedge=section.hedge,
+        cache=ReplyCache() if section.cache else None,
+        capabilities=capabilities,
     )
 
 

@@ -43,6 +43,7 @@ endpoints:
   main: {model: "openai:m", requests_per_minute: 500, tokens_per_minute: 2e5, price: {input: 1, output: 2},
          settings: {temperature: 0, stop: [END]}, timeouts: {first: 5s}, retries: 2, fallback: [spare]}
   spare: {model: x, base_url: "http://127.0.0.1:9/v1", concurrency: 3}
+  quick: {model: "mistral:m", learn: false, hedge: 0.05, cache: true, capabilities: {late_tool_results: true}}
 tools:
   boil: {python: "kitchen:boil", timeout: 1m, retries: 1, max_parallel: 2, reply: wait, idempotent: true,
          needs_approval: true, estimate: PT30S, urgency: silent, description: Boil it.}
@@ -65,6 +66,11 @@ limits: {money: 0.5, turns: 7, time: 1m}
     assert main.settings is not None
     assert (main.settings.temperature, main.settings.stop) == (0, ("END",))
     assert (main.timeouts.first, main.timeouts.connect) == (5, 10)
+    quick = workflow.endpoints["quick"]
+    assert quick.hedge is not None
+    assert (quick.hedge.share, quick.learns, quick.cache is not None) == (0.05, False, True)
+    assert quick.capabilities.late_tool_results
+    assert quick.capabilities.prefill == "prefix"  # what is known of the service stays
     tool = workflow.tools["boil"]
     assert (tool.options.timeout, tool.options.estimate, tool.options.max_parallel) == (60, 30, 2)
     assert (tool.options.reply, tool.options.idempotent, tool.options.needs_approval) == ("wait", True, True)

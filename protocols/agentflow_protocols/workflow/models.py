@@ -25,6 +25,7 @@ from agentflow_protocols.errors import RemoteProtocolError
 __all__ = [
     "AgentSection",
     "AgentUse",
+    "CapabilitiesSection",
     "Duration",
     "EndpointSection",
     "HttpTool",
@@ -173,6 +174,21 @@ class TimeoutsSection(_Section):
     total: Duration | None = None
 
 
+class CapabilitiesSection(_Section):
+    """What differs from what is known of a service; `agentflow check --endpoints` finds it out."""
+
+    prefill: Literal["none", "continue", "prefix", "trailing"] | None = None
+    parallel_tool_calls: bool | None = None
+    late_tool_results: bool | None = None
+    json_schema: bool | None = None
+    strict_tools: bool | None = None
+    stream: bool | None = None
+    images: bool | None = None
+    files: bool | None = None
+    grammar: bool | None = None
+    context_window: Count | None = None
+
+
 class EndpointSection(_Section):
     """A model and the limits of the service that runs it. Keys come from the environment only."""
 
@@ -189,6 +205,14 @@ class EndpointSection(_Section):
     fallback: list[Name] = Field([], description="Endpoints to try, in order, when this one fails.")
     timeouts: TimeoutsSection | None = None
     retries: Annotated[int, Field(ge=0, le=100)] | None = None
+    learn: bool | None = Field(
+        None, description="Learn limits from answers; default: of servers that are not on this machine."
+    )
+    hedge: Annotated[float, Field(gt=0, le=0.5)] | None = Field(
+        None, description="The share of requests that may be sent again when they are slow."
+    )
+    cache: bool = Field(False, description="Answer what was asked before without asking again.")
+    capabilities: CapabilitiesSection | None = None
 
 
 class McpTool(_Section):
