@@ -2,7 +2,7 @@
 
 A conversation is a list of items. Nothing is stored at the provider: reasoning comes
 encrypted and goes back as it came, before the item that it led to: in `extra["responses"]`
-of that `ToolCall`, or of the `Message` for its text.
+of that `ToolCall`, or of the `Message` for its text, whose phase stands there, too.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ def _items(message: Message, place: int, can: Capabilities) -> list[Block]:
     out = _reasoning(message.extra)
     text = message.text or message.refusal
     if text:
-        out.append({"role": "assistant", "content": text})
+        out.append({"role": "assistant", "content": text, **_phase(message.extra)})
     for call in message.calls:
         out += _reasoning(call.extra)
         arguments = call.arguments or "{}"
@@ -128,8 +128,18 @@ def _items(message: Message, place: int, can: Capabilities) -> list[Block]:
     return out
 
 
-def _reasoning(extra: Mapping[str, Json] | None) -> list[Block]:
+def _kept(extra: Mapping[str, Json] | None) -> list[Block]:
     return [dict(item) for item in items((extra or {}).get("responses")) if isinstance(item, Mapping)]
+
+
+def _reasoning(extra: Mapping[str, Json] | None) -> list[Block]:
+    return [item for item in _kept(extra) if "type" in item]
+
+
+def _phase(extra: Mapping[str, Json] | None) -> Block:
+    """Return the phase of the reply's last message: whether it was an answer or a word in between."""
+    phases = [item["phase"] for item in _kept(extra) if "phase" in item]
+    return {"phase": phases[-1]} if phases else {}
 
 
 def _parts(parts: Sequence[Part], place: int, can: Capabilities) -> list[Json]:

@@ -1,7 +1,7 @@
 """Replies of the OpenAI Responses dialect, streamed and whole. Sans-IO.
 
-A call is ready when its arguments are done. Encrypted reasoning is kept for the way back
-(see `responses`). Events and items of unknown kinds are passed over.
+A call is ready when its arguments are done. Encrypted reasoning, and the phase
+of a message, are kept for the way back (see `responses`). Events and items of unknown kinds are passed over.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class ResponseDecoder:
         self.done = False
         self._calls: dict[int, _Item] = {}
         self._done: set[int] = set()  # places of calls that are complete
-        self._said: set[int] = set()  # places of messages whose text came in pieces
+        self._said: set[int] = set()  # places of messages of which something came
         self._waiting: list[Json] = []  # reasoning that no item has followed yet
 
     def event(self, event: Mapping[str, object], out: list[Delta]) -> None:
@@ -50,8 +50,7 @@ class ResponseDecoder:
         kind = event.get("type")
         place = count(event.get("output_index"))
         if kind == "response.output_text.delta":
-            self._said.add(place)
-            self.draft.say(string(event.get("delta")), out)
+            self._say(place, string(event.get("delta")), out)
         elif kind == "response.function_call_arguments.delta":
             if place in self._calls:
                 self._calls[place].pieces.append(string(event.get("delta")))
@@ -101,19 +100,28 @@ class ResponseDecoder:
             self._ready(place, item, out)
         elif kind == "message":
             if place not in self._said:
-                self._message(item, out)
-            if self._waiting:
+                self._message(place, item, out)
+            phase = item.get("phase")
+            mark: list[Json] = [{"phase": phase}] if isinstance(phase, str) else []
+            if self._waiting or mark:
                 kept = items((self.draft.extra or {}).get("responses"))
-                self.draft.extra = {"responses": [*cast("list[Json]", kept), *self._waiting]}
+                self.draft.extra = {"responses": [*cast("list[Json]", kept), *self._waiting, *mark]}
                 self._waiting = []
         elif kind == "reasoning" and string(item.get("encrypted_content")):
             self._waiting.append({"summary": [], **{k: cast("Json", item[k]) for k in _KEPT if item.get(k)}})
 
-    def _message(self, item: Mapping[str, object], out: list[Delta]) -> None:
+    def _say(self, place: int, text: str, out: list[Delta]) -> None:
+        """Add text of the message at `place`; an empty line stands between two messages."""
+        if self._said and place not in self._said and text:
+            text = f"\n\n{text}"
+        self._said.add(place)
+        self.draft.say(text, out)
+
+    def _message(self, place: int, item: Mapping[str, object], out: list[Delta]) -> None:
         for each in items(item.get("content")):
             part = mapping(each)
             if part.get("type") == "output_text":
-                self.draft.say(string(part.get("text")), out)
+                self._say(place, string(part.get("text")), out)
             elif part.get("type") == "refusal":
                 self.draft.refusal += string(part.get("refusal"))
 
