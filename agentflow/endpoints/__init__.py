@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from agentflow.endpoints.allowance import Allowance
 from agentflow.endpoints.cache import ReplyCache
 from agentflow.endpoints.embeddings import Embedder, Embeddings
 from agentflow.endpoints.endpoint import Endpoint
@@ -16,6 +17,7 @@ from agentflow.endpoints.transport import Response, Timeouts, Transport
 from agentflow_protocols.chat.capabilities import Capabilities
 
 __all__ = [
+    "Allowance",
     "Capabilities",
     "Embedder",
     "Embeddings",

@@ -8,6 +8,7 @@ from functools import cached_property, partial
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from agentflow.endpoints.allowance import Allowance
 from agentflow.endpoints.breaker import Breaker
 from agentflow.endpoints.cache import ReplyCache
 from agentflow.endpoints.embeddings import BATCH, Embeddings, embed
@@ -45,7 +46,7 @@ class Endpoint:
     order when this one stays unavailable, rate-limited or without quota; when that goes on,
     they are asked at once for a while (see `Breaker`). `hedge` is the share of requests that
     may be sent a second time when they are slow (see `Hedge`); for requests without effects.
-    A `cache` answers what was asked before. Nothing is
+    A `cache` answers what was asked before. An `allowance` is what may be spent in all. Nothing is
     opened, read or sent before the first use.
     """
 
@@ -71,6 +72,7 @@ class Endpoint:
         learn: bool | None = None,
         hedge: float | None = None,
         cache: ReplyCache | None = None,
+        allowance: Allowance | None = None,
     ) -> None:
         for what, value in (
             ("requests_per_minute", requests_per_minute),
@@ -104,6 +106,7 @@ class Endpoint:
         self._learn = learn
         self.breaker = Breaker()
         self.cache = cache
+        self.allowance = allowance
         if hedge is not None and not 0 < hedge <= 0.5:
             raise UserError(f"hedge is the share of requests that may be sent twice, up to 0.5, not {hedge}")
         self.hedge = None if hedge is None else Hedge(hedge)
@@ -273,6 +276,11 @@ class Endpoint:
             return 0, 0
         output = request.settings.max_tokens or int(self._typical_output)
         return estimate_input(request) + output, output
+
+    def most_tokens(self, request: ChatRequest) -> tuple[int, int]:
+        """Return the most tokens that `request` (two characters each) and its reply should have."""
+        typical = 4 * int(self._typical_output)
+        return 2 * estimate_input(request), request.settings.max_tokens or typical
 
     def learn(self, usage: Usage) -> None:
         """Learn how long replies are: nine of ten are shorter than the typical output kept here."""

@@ -34,6 +34,7 @@ from agentflow_protocols.chat.messages import (
 from agentflow_protocols.chat.openai_reply import reply_deltas
 
 if TYPE_CHECKING:
+    from agentflow.endpoints.allowance import Hold
     from agentflow.endpoints.cache import Flight
     from agentflow.endpoints.endpoint import Endpoint
     from agentflow.endpoints.model import ReplyStream
@@ -86,6 +87,7 @@ class EndpointStream:
         self._ready: deque[Delta] = _NONE_READY
         self._reply: Reply | None = None
         self._flight: Flight | None = None
+        self._hold: Hold | None = None
         self._closed = False
         self._failed = False
         self.attempts = 0
@@ -180,6 +182,8 @@ class EndpointStream:
                 self._reply = self.partial
                 self._time()
             self._give_back(self._reply.usage if self._reply else None)
+        elif self._hold is not None:  # it waited for its turn
+            self._give_back(None)
         try:
             await self._close_stream()
         finally:
@@ -254,6 +258,9 @@ class EndpointStream:
             self._began = time.monotonic()
         scheduler = self._scheduler = endpoint.scheduler()
         asked = time.monotonic()
+        if endpoint.allowance is not None:
+            most = endpoint.most_tokens(request)
+            self._hold = await endpoint.allowance.reserve(endpoint.name, *most, endpoint.price)
         cost, output = endpoint.expected_tokens(request)
         self._permit = await scheduler.admit(
             cost, self._priority, output, group=request.group, retry=self.attempts > 0
@@ -372,6 +379,9 @@ class EndpointStream:
         return reply
 
     def _give_back(self, usage: Usage | None) -> None:
+        hold, self._hold = self._hold, None
+        if hold is not None and self._endpoint.allowance is not None:
+            self._endpoint.allowance.settle(hold, usage)
         permit, self._permit = self._permit, None
         if permit is not None and self._scheduler is not None:
             self._scheduler.settle(permit, usage)

@@ -6,7 +6,16 @@ from collections.abc import Callable, Sequence
 from typing import TypedDict, Unpack
 
 from agentflow.builtin.scripted import ScriptedModel, ScriptedReply, ScriptedStream
-from agentflow.endpoints import Capabilities, Endpoint, Price, ReplyCache, Retry, Scheduler, Timeouts
+from agentflow.endpoints import (
+    Allowance,
+    Capabilities,
+    Endpoint,
+    Price,
+    ReplyCache,
+    Retry,
+    Scheduler,
+    Timeouts,
+)
 from agentflow.endpoints.embeddings import Embeddings, Observe
 from agentflow.runtime.resources import Resources
 from agentflow.testing.answers import Answer, as_reply
@@ -30,6 +39,7 @@ class FakeOptions(TypedDict, total=False):
     scheduler: Scheduler | None
     hedge: float | None
     cache: ReplyCache | None
+    allowance: Allowance | None
 
 
 class FakeEndpoint(Endpoint):
