@@ -24,7 +24,8 @@ _OVERFLOW = re.compile(
     r"context[ _-]?(?:length|window|size|limit)|maximum context|prompt is too long|input is too long"
     r"|too many (?:input )?tokens|reduce the length of the (?:messages|prompt)"
     r"|exceeds the (?:model's )?maximum (?:input |sequence |prompt )?(?:length|tokens)"
-    r"|token count .{0,40}exceeds|(?:input|prompt) tokens? .{0,40}exceed",
+    r"|token count .{0,40}exceeds|(?:input|prompt) tokens? .{0,40}exceed"
+    r"|max_new_tokens\W{0,3}must be <=",
     re.IGNORECASE,
 )
 _QUOTA = re.compile(

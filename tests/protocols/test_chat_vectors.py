@@ -36,6 +36,7 @@ FOLDER = Path(__file__).parents[2] / "protocols" / "vectors"
 DIALECTS = {
     "anthropic": dialect.MESSAGES,
     "gemini": dialect.GENERATE_CONTENT,
+    "openai": dialect.CHAT_COMPLETIONS,
     "openai-responses": dialect.RESPONSES,
 }
 VECTORS = [
@@ -66,10 +67,13 @@ def read_request(data):
 
 
 def stream_bytes(events):
-    return b"".join(
-        f"event: {event.get('type', 'x')}\ndata: {json.dumps(event, ensure_ascii=False)}\n\n".encode()
-        for event in events
-    )
+    """Write events as servers do; one that is a text stands as it is."""
+    out = b""
+    for event in events:
+        kind = f"event: {event['type']}\n" if "type" in event else ""
+        data = event if isinstance(event, str) else json.dumps(event, ensure_ascii=False)
+        out += f"{kind}data: {data}\n\n".encode()
+    return out
 
 
 def read(spoken, *chunks):
@@ -230,6 +234,9 @@ def test_a_character_cut_in_two_is_never_half(spoken):
 
 
 @of_all
-def test_a_prompt_text_is_refused(spoken):
+def test_a_prompt_text_is_refused_where_there_is_no_path_for_it(spoken):
+    if spoken is dialect.CHAT_COMPLETIONS:
+        assert spoken.path(ChatRequest([], prompt="x"), "m", True) == "/completions"
+        return
     with pytest.raises(LocalProtocolError, match="prompt"):
         spoken.encode(ChatRequest([], prompt="x"), "m", stream=True, capabilities=Capabilities())
