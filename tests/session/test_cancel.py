@@ -4,9 +4,12 @@ import asyncio
 from collections.abc import Coroutine, Generator
 
 import pytest
+from carriers import Speaker
 from virtual import virtual
 
-from agentflow import Agent, Context, RunError, Runtime, tool
+from agentflow import Agent, Context, Endpoint, RunError, Runtime, tool
+from agentflow.local.engine import EngineModel
+from agentflow.session import CmlChat, CmlText, InFlight
 from agentflow.testing import FakeEndpoint, LoopbackServer, ScriptedCall, assert_nothing_left
 
 
@@ -107,12 +110,37 @@ def test_at_every_await_point(tmp_path, durable):
     run_it()
 
 
+MARKUP = [
+    'So. [CALL] c1 [HEAD] quick {"n": 1} [END][CALL] c2 [HEAD] slow {"n": 2} [END] and'
+    ' [CALL] c3 [HEAD] threaded {"n": 3} [END][TRAP] [END]',
+    '[CALL] c4 [HEAD] echo {"text": "$c1"} [END][TRAP] c2 c4 [END]',
+    "done",
+    "done",
+    "done",
+]
+
+
+@pytest.mark.parametrize("carrier", ["cml-chat", "cml-text", "in-flight"])
+def test_at_every_await_point_in_markup(carrier):
+    def make():
+        if carrier == "in-flight":
+            made = InFlight(Endpoint(EngineModel(Speaker(MARKUP))))
+        else:
+            endpoint = FakeEndpoint(MARKUP, tokens_per_second=200)
+            made = CmlText(endpoint) if carrier == "cml-text" else CmlChat(endpoint)
+        return Agent(made, tools=[quick, slow, threaded, ECHO])
+
+    @virtual
+    async def run_it():
+        await cancelled_everywhere(make, None, 10)
+
+    run_it()
+
+
 async def test_at_every_await_point_of_a_request_the_server_sees_it_closed():
     def answer(body):
         last = body["messages"][-1]
         return "one two three" if last["role"] == "tool" else ScriptedCall("quick", {"n": 1})
-
-    from agentflow import Endpoint
 
     with LoopbackServer(answer, tokens_per_second=200, first_token_s=0.01) as server:
 
