@@ -74,13 +74,11 @@ class Endpoint:
         cache: ReplyCache | None = None,
         allowance: Allowance | None = None,
     ) -> None:
-        for what, value in (
-            ("requests_per_minute", requests_per_minute),
-            ("tokens_per_minute", tokens_per_minute),
-            ("concurrency", concurrency),
-        ):
-            if value is not None and not value > 0:
-                raise UserError(f"{what} must be above 0, not {value}")
+        _check_positive(
+            requests_per_minute=requests_per_minute,
+            tokens_per_minute=tokens_per_minute,
+            concurrency=concurrency,
+        )
         if api_key is not None and api_key_env is not None:
             raise UserError("give either api_key or api_key_env, not both")
         if isinstance(model, str) and not model.strip():
@@ -107,8 +105,6 @@ class Endpoint:
         self.breaker = Breaker()
         self.cache = cache
         self.allowance = allowance
-        if hedge is not None and not 0 < hedge <= 0.5:
-            raise UserError(f"hedge is the share of requests that may be sent twice, up to 0.5, not {hedge}")
         self.hedge = None if hedge is None else Hedge(hedge)
         self._own_scheduler: Scheduler | None = None
         self._resources: Resources | None = None
@@ -289,3 +285,9 @@ class Endpoint:
             self._typical_output += 0.9 * step
         else:
             self._typical_output = max(16.0, self._typical_output - 0.1 * step)
+
+
+def _check_positive(**values: float | None) -> None:
+    for what, value in values.items():
+        if value is not None and not value > 0:
+            raise UserError(f"{what} must be above 0, not {value}")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import bisect
 from collections import deque
 
+from agentflow.errors import UserError
+
 __all__ = ["Hedge"]
 
 _KNOWN = 200  # answers by which is judged what is slow
@@ -21,6 +23,8 @@ class Hedge:
     __slots__ = ("_ordered", "_recent", "sent", "share", "total")
 
     def __init__(self, share: float) -> None:
+        if not 0 < share <= 0.5:
+            raise UserError(f"hedge is the share of requests that may be sent twice, up to 0.5, not {share}")
         self.share = share
         self.total = 0
         """Requests."""
