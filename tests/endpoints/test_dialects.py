@@ -112,6 +112,38 @@ async def test_anthropic():
     assert "the kettle boils" in json.dumps(result["content"])
 
 
+async def test_thinking_goes_back_with_a_call_of_a_reply_that_was_cut():
+    arguments = [{"type": "input_json_delta", "partial_json": '{"pot": "kettle"}'}]
+    cut = anthropic(
+        ({"type": "thinking", "thinking": "Hm", "signature": "s1"}, []),
+        ({"type": "tool_use", "id": "toolu_1", "name": "boil", "input": {}}, arguments),
+        stop="tool_use",
+    )
+    last = anthropic(({"type": "text", "text": "Done."}, []), stop="end_turn")
+    with provider(list(cut)[:-2], list(last)) as (url, seen):
+        assert (await cook("anthropic:claude", url)).output == "Done."
+    kinds = [block["type"] for block in seen[1][2]["messages"][1]["content"]]
+    assert kinds == ["thinking", "tool_use"]
+
+
+async def test_a_fallback_of_another_dialect_is_not_sent_what_the_first_wants_back():
+    first = anthropic(
+        ({"type": "thinking", "thinking": "Hm", "signature": "s1"}, []),
+        ({"type": "tool_use", "id": "toolu_1", "name": "boil", "input": {"pot": "kettle"}}, []),
+        stop="tool_use",
+    )
+    busy = {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}
+    last = [completion({"content": "Done."}), completion({}, "stop")]
+    with provider(list(first), (529, busy)) as (url, _), provider(last) as (other, seen):
+        second = Endpoint("openai:gpt", base_url=other, retry=1)
+        endpoint = Endpoint("anthropic:c", base_url=url, retry=1, fallback=[second])
+        async with Runtime() as runtime:
+            assert (await runtime.run(Agent(endpoint, tools=[boil]), "Soup.")).output == "Done."
+    said = seen[0][2]["messages"][-2]
+    assert (said["role"], said.keys() & {"anthropic"}) == ("assistant", set())
+    assert said["tool_calls"][0].keys() == {"id", "type", "function"}
+
+
 async def test_anthropic_whole_and_refused():
     said = {"type": "message", "model": "c", "content": [{"type": "text", "text": "Yes."}], "usage": {}}
     long = {

@@ -26,6 +26,7 @@ from agentflow_protocols.chat import (
     ReasoningPiece,
     Settings,
     TextPiece,
+    ToolCall,
     ToolSpec,
 )
 from agentflow_protocols.chat.capabilities import Capabilities
@@ -224,6 +225,33 @@ def test_no_bytes_raise_anything_but_our_own(spoken, raw):
         reader.finish()
     with pytest.raises(RemoteProtocolError):
         spoken.parse_reply(raw)
+
+
+@pytest.mark.parametrize(
+    "spoken", [spoken for spoken in DIALECTS.values() if spoken is not dialect.CHAT_COMPLETIONS]
+)
+@pytest.mark.parametrize("depth", [300, 900, 5000])
+def test_an_event_that_is_nested_too_deeply_is_a_fault(spoken, depth):
+    deep = b'{"a":' * depth + b'"\\ud83d"' + b"}" * depth
+    call = b'{"functionCall": {"name": "f", "args": ' + deep + b"}}"
+    whole = b'{"candidates": [{"content": {"parts": [' + call + b"]}}]}"
+    for event in (deep, whole):
+        _, reader = read(spoken, b"data: " + event + b"\n\n")
+        with pytest.raises(RemoteProtocolError):
+            reader.finish()
+
+
+@of_all
+@pytest.mark.parametrize("arguments", ['{"a": NaN}', '{"a": 1e999}', "[1", "[" * 5000, '{"a": "\\ud800"}'])
+def test_arguments_of_all_kinds_go_back_as_json(spoken, arguments):
+    said = Message("assistant", calls=[ToolCall("c1", "f", arguments)])
+    request = ChatRequest([Message("user", "x"), said, Message("tool", "no", call_id="c1")])
+    body = spoken.encode(request, "m", stream=True, capabilities=Capabilities())
+
+    def refuse(name):
+        raise AssertionError(name)
+
+    json.loads(body.decode("utf-8"), parse_constant=refuse)
 
 
 @of_all

@@ -8,7 +8,6 @@ it led to: in `extra["anthropic"]` of that `ToolCall`, or of the `Message` after
 from __future__ import annotations
 
 import base64
-import json
 import re
 from collections.abc import Mapping, Sequence
 from typing import cast
@@ -24,10 +23,9 @@ from agentflow_protocols.chat.messages import (
     Part,
     Settings,
     TextPart,
-    ToolCall,
     ToolSpec,
 )
-from agentflow_protocols.chat.narrow import body_bytes, closable, narrowed, schema_words
+from agentflow_protocols.chat.narrow import arguments_object, body_bytes, closable, narrowed, schema_words
 from agentflow_protocols.errors import LocalProtocolError
 
 __all__ = ["encode_messages", "messages_body"]
@@ -180,22 +178,20 @@ def _blocks(message: Message, place: int, can: Capabilities) -> list[Block]:
         blocks += _thinking(call.extra)
         if number == 0:
             blocks += content
-        blocks.append({"type": "tool_use", "id": _id(call.id), "name": call.name, "input": _input(call)})
+        blocks.append(
+            {
+                "type": "tool_use",
+                "id": _id(call.id),
+                "name": call.name,
+                "input": arguments_object(call.arguments),
+            }
+        )
     blocks += _thinking(message.extra)
     return blocks if message.calls else blocks + content
 
 
 def _thinking(extra: Mapping[str, Json] | None) -> list[Block]:
     return [dict(block) for block in items((extra or {}).get("anthropic")) if isinstance(block, Mapping)]
-
-
-def _input(call: ToolCall) -> Json:
-    """Return the arguments as the object that the API demands, whatever the model wrote."""
-    try:
-        value: Json = json.loads(call.arguments or "{}")
-    except (ValueError, RecursionError):
-        value = call.arguments
-    return value if isinstance(value, Mapping) else {"arguments": value}
 
 
 def _id(identity: str) -> str:

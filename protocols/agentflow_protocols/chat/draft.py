@@ -136,9 +136,8 @@ class EventReader:
             try:
                 for data in self._sse.feed(chunk):
                     self._event(data, out)
-            except RemoteProtocolError as fault:
-                self.fault = fault
-                self.done = True
+            except (RemoteProtocolError, RecursionError) as error:
+                self._fail(error)
         return out
 
     def end(self) -> list[Delta]:
@@ -150,8 +149,8 @@ class EventReader:
                     self._event(data, out)
                 if not self.done:
                     self._decoder.end(out)
-            except RemoteProtocolError as fault:
-                self.fault = fault
+            except (RemoteProtocolError, RecursionError) as error:
+                self._fail(error)
         self.done = True
         return out
 
@@ -169,6 +168,12 @@ class EventReader:
         if finish is None:
             raise RemoteProtocolError("the stream was cut before the reply ended")
         return self._decoder.draft.reply(finish)
+
+    def _fail(self, error: RemoteProtocolError | RecursionError) -> None:
+        if isinstance(error, RecursionError):
+            error = RemoteProtocolError(f"event {self._number} of the stream is nested too deeply")
+        self.fault = error
+        self.done = True
 
     def _event(self, data: str, out: list[Delta]) -> None:
         if self.done:

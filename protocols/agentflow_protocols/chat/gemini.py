@@ -7,7 +7,6 @@ of the `Message` for its text.
 
 from __future__ import annotations
 
-import json
 import mimetypes
 import re
 from collections.abc import Mapping, Sequence
@@ -23,10 +22,9 @@ from agentflow_protocols.chat.messages import (
     Part,
     Settings,
     TextPart,
-    ToolCall,
     ToolSpec,
 )
-from agentflow_protocols.chat.narrow import body_bytes, narrowed, schema_words
+from agentflow_protocols.chat.narrow import arguments_object, body_bytes, narrowed, schema_words
 from agentflow_protocols.errors import LocalProtocolError
 
 __all__ = ["content_body", "content_path", "encode_content"]
@@ -175,7 +173,9 @@ def _parts(
     if parts and isinstance(signature, str):
         parts[-1]["thoughtSignature"] = signature
     for number, call in enumerate(message.calls):
-        part: Block = {"functionCall": {"id": call.id, "name": call.name, "args": _arguments(call)}}
+        part: Block = {
+            "functionCall": {"id": call.id, "name": call.name, "args": arguments_object(call.arguments)}
+        }
         signature = (call.extra or {}).get("gemini")
         if isinstance(signature, str):
             part["thoughtSignature"] = signature
@@ -196,15 +196,6 @@ def _result(
     response: Block = {"id": identity, "name": name, "response": {"output": message.text}}
     others = [_part(part, place, can) for part in given if not isinstance(part, TextPart)]
     return [{"functionResponse": response}, *others]
-
-
-def _arguments(call: ToolCall) -> Json:
-    """Return the arguments as the object that the API demands, whatever the model wrote."""
-    try:
-        value: Json = json.loads(call.arguments or "{}")
-    except (ValueError, RecursionError):
-        value = call.arguments
-    return value if isinstance(value, Mapping) else {"arguments": value}
 
 
 def _part(part: Part, place: int, can: Capabilities) -> Block:

@@ -1,15 +1,17 @@
-"""JSON Schemas for providers that take only some of the keywords, and bodies as bytes."""
+"""What some providers take only in part: JSON Schemas, arguments, numbers in a body."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping, Sequence
+from typing import cast
 
 from pydantic_core import PydanticSerializationError, to_json
 
 from agentflow_protocols.chat.messages import Json
+from agentflow_protocols.chat.scan import object_fault
 
-__all__ = ["body_bytes", "closable", "narrowed", "schema_words"]
+__all__ = ["arguments_object", "body_bytes", "closable", "narrowed", "schema_words"]
 
 _NAMED = ("properties", "$defs", "definitions")  # keywords that hold schemas by name
 _SILENT = ("$schema", "$id", "$comment", "default", "examples", "title", "additionalProperties")
@@ -62,10 +64,19 @@ def schema_words(schema: Mapping[str, Json]) -> str:
     return f"Answer with one JSON object that follows this JSON Schema:\n{text}"
 
 
+def arguments_object(text: str) -> Mapping[str, Json]:
+    """Return a call's arguments as an object, whatever the model wrote: what is none stands in one."""
+    if not text:
+        return {}
+    if object_fault(text) is not None:
+        return {"arguments": text}
+    return cast("Mapping[str, Json]", json.loads(text))
+
+
 def body_bytes(body: Mapping[str, Json]) -> bytes:
-    """Return `body` as JSON; half a surrogate pair becomes a question mark."""
+    """Return `body` as JSON; half a surrogate pair becomes a question mark, what is no number null."""
     try:
-        return to_json(body, fallback=dict)
+        return to_json(body, fallback=dict, inf_nan_mode="null")
     except PydanticSerializationError:  # a lone surrogate in a text
         text = json.dumps(body, ensure_ascii=False, separators=(",", ":"), default=dict)
         return text.encode("utf-8", "replace")
