@@ -132,6 +132,8 @@ def _model(parsed: Parsed, place: tuple[str, ...]) -> Iterator[Problem]:
         return
     scheme, _, rest = model.partition(":")
     known = sorted({*PROVIDERS, *SCHEMES})
+    based = _at(parsed, (*place[:2], "base_url")) is not None
+    provider = PROVIDERS.get(scheme)
     if scheme == "scripted" and rest.strip():
         yield from _try(parsed, place, _script, rest)
     elif scheme == "builtin" and rest.strip():
@@ -139,7 +141,10 @@ def _model(parsed: Parsed, place: tuple[str, ...]) -> Iterator[Problem]:
             open_model(rest)
         except UserError as error:
             yield parsed.report(place, str(error))
-    elif scheme not in known and _at(parsed, (*place[:2], "base_url")) is None:
+    elif provider is not None and not provider.base_url and not based:
+        message = f"an endpoint of `{scheme}:` needs a base_url, such as https://NAME{provider.hosts[0]}"
+        yield parsed.report(place, message)
+    elif scheme not in known and not based:
         allowed = ", ".join(f"{name}:NAME" for name in known)
         near = did_you_mean(scheme, known)
         yield parsed.report(place, f'unknown model "{model[:60]}"; allowed: {allowed}, or a base_url{near}')

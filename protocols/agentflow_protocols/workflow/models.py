@@ -48,7 +48,7 @@ __all__ = [
 NAME = r"^[a-z][a-z0-9_]*$"
 _FUNCTION = r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*:[A-Za-z_][A-Za-z0-9_]*$"
 _ENV = r"^[A-Za-z_][A-Za-z0-9_]*$"
-_BASE_URL = r"^https?://[^\s/?#@{}]+[^\s?#{}]*$"
+_BASE_URL = r"^https?://[^\s/?#@{}]+[^\s?#{}]*(\?api-version=[\w.-]+)?$"
 _TOOL_URL = r"^https?://[^\s/{}?#@]+([/?].*)?$"
 PATTERNS = {
     NAME: "a name of lower-case letters, digits and _, beginning with a letter",
@@ -193,7 +193,8 @@ class EndpointSection(_Section):
     """A model and the limits of the service that runs it. Keys come from the environment only."""
 
     model: Annotated[str, Field(min_length=1)] = Field(
-        description="openai:NAME, any NAME with base_url, scripted:FILE, builtin:planner, local:NAME."
+        description="openai:NAME or another provider's, any NAME with base_url, scripted:FILE,"
+        " builtin:planner, local:NAME."
     )
     base_url: Annotated[str, Field(pattern=_BASE_URL)] | None = None
     api_key_env: Env | None = Field(None, description="The environment variable that holds the key.")
