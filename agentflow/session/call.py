@@ -16,6 +16,7 @@ from agentflow.runtime.ledger import decode, encode
 from agentflow.session.blocks import clip
 from agentflow.session.references import Reference, fill, pick
 from agentflow.session.slots import Slots
+from agentflow.session.streamed import Streamed
 from agentflow.tools import Progress, Tool, render
 from agentflow_protocols.chat import Json, ToolCall
 from agentflow_protocols.trace import (
@@ -342,10 +343,12 @@ class Board:
         label = f"{call.name} {call.id}"
         context.state.activity[label] = call.started
         context.emit(ToolCalled(call.id, call.name, call.arguments))
+        streamed = Streamed(lambda text: context.state.interrupt_soon(call.id, text))
         try:
             inside = context.for_call(call.id, call.name, self._progress(call))
-            value = await tool.run(inside, arguments, self._yielded(call))
+            value = await tool.run(inside, arguments, self._yielded(call, streamed))
             text = render(value)
+            streamed.flush()
             if len(text) > ARTIFACT_BYTES:
                 name = call.artifact = f"result-{call.id}"
                 await context.artifact(name, text.encode())
@@ -356,6 +359,7 @@ class Board:
         except ToolError as error:
             self._tell(call, "failed", f"error: {error}")
         finally:
+            streamed.drop()
             context.state.activity.pop(label, None)
 
     def _progress(self, call: Call) -> Callable[[Json], None]:
@@ -365,12 +369,12 @@ class Board:
 
         return told
 
-    def _yielded(self, call: Call) -> Callable[[object], None]:
+    def _yielded(self, call: Call, streamed: Streamed) -> Callable[[object], None]:
         def told(value: object) -> None:
             if isinstance(value, Progress):
                 self._progress(call)(value.data)
             else:
-                self._context.state.interrupt_soon(call.id, render(cast("Json", value)))
+                streamed.add(render(cast("Json", value)))
 
         return told
 

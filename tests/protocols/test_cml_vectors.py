@@ -1,4 +1,4 @@
-"""The conformance vectors of protocols/asynclm.md (AL-9.1, AL-9.2, AL-9.3), run on our own reader and writer."""
+"""The conformance vectors of the specification (AL-9.1, AL-9.2, AL-9.3), run on our reader and writer."""
 
 from __future__ import annotations
 

@@ -116,6 +116,31 @@ async def test_a_call_that_streams_ends_after_its_last_value():
     assert [event.text for event in events if isinstance(event, Interrupted)] == ["seen", "null"]
 
 
+@virtual
+async def test_a_flood_of_values_wakes_the_model_once_in_an_interval():
+    @tool(reply="stream")
+    async def watch():
+        for n in range(1000):
+            yield f"seen {n}"
+            await asyncio.sleep(0.001)
+        yield "x" * 100_000
+
+    def answer(request):
+        if "[HEAD] null" in request.prompt:
+            return "done"
+        begun = "[CALL] c1 [HEAD] watch" in request.prompt
+        return "[TRAP] [END]" if begun else "[CALL] c1 [HEAD] watch {} [END][TRAP] [END]"
+
+    model = FakeEndpoint(answer)
+    async with Runtime() as runtime:
+        result = await runtime.run(Agent(CmlText(model, request_cost=1e-9), tools=[watch]), "Go.")
+    told = [message.text for message in result.messages if message.interrupt]
+    assert 10 <= len(told) <= 12
+    assert "[HEAD] seen 0 " in told[0]
+    assert "91808 characters left out" in told[-1]
+    assert told[-1].endswith("[INTR] c1 [HEAD] null [END]")
+
+
 @pytest.mark.parametrize("approved", [True, False])
 def test_a_call_waits_for_a_person(approved):
     @virtual
