@@ -196,7 +196,7 @@ class Agent(Generic[Deps, Out]):
             import json
 
             system += f"\n\nAnswer with JSON only, by this JSON Schema: {json.dumps(schema)}"
-            schema = None
+            schema = None if self.carrier.markup is None else schema  # a grammar may hold it in markup
         return Persona(
             self.name,
             self.carrier,

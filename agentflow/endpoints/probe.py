@@ -19,7 +19,7 @@ from agentflow_protocols.chat.messages import ChatRequest, Message, Reply, Setti
 
 __all__ = ["probe"]
 
-_SHORT = Settings(temperature=0, max_tokens=64)
+_SHORT = Settings(max_tokens=64)  # some models take no temperature
 _FORMS: tuple[Prefill, ...] = ("continue", "prefix", "trailing")
 _PING = ToolSpec(
     "ping",

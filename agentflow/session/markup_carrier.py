@@ -6,7 +6,7 @@ was written, and the model goes on from there.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from agentflow.endpoints import Endpoint
@@ -14,7 +14,7 @@ from agentflow.runtime.resources import Resources
 from agentflow.session.carrier import OnRetry
 from agentflow.session.markup_stream import MarkupStream
 from agentflow.session.prompt import CHATML, Template, chat_messages, instructions, prompt_text
-from agentflow_protocols.chat import ChatRequest, ToolSpec
+from agentflow_protocols.chat import ChatRequest, Json, ToolSpec
 from agentflow_protocols.cml import Markup, grammar
 
 __all__ = ["CmlChat", "CmlText", "InFlight"]
@@ -70,7 +70,7 @@ class CmlText:
         self.cost = request_cost
         self.parallel = True
         self.late_results = False
-        self._grammar: tuple[Sequence[ToolSpec], str] = ((), "")
+        self._grammar: tuple[tuple[Sequence[ToolSpec], Mapping[str, Json] | None], str] = (((), None), "")
 
     def stream(self, request: ChatRequest, resources: Resources, on_retry: OnRetry) -> MarkupStream:
         """Return the reply, from where the text stopped."""
@@ -83,17 +83,18 @@ class CmlText:
             output=None,
             prompt=prompt_text(request, self.markup, self.template, system),
             banned=(self.markup.intr,),
-            grammar=self._grammar_of(request.tools),
+            grammar=self._grammar_of(request),
             settings=replace(settings, stop=(*(settings.stop or ()), self.template.stop)),
         )
         inner = self.endpoint.stream(asked, resources=resources, on_retry=on_retry)
         return MarkupStream(inner, self.markup)
 
-    def _grammar_of(self, tools: Sequence[ToolSpec]) -> str | None:
-        if not tools or not self.endpoint.capabilities.grammar:
+    def _grammar_of(self, request: ChatRequest) -> str | None:
+        if not (request.tools or request.output) or not self.endpoint.capabilities.grammar:
             return None
-        if self._grammar[0] != tools:
-            self._grammar = (tools, grammar(self.markup, tools))
+        asked = (request.tools, request.output)
+        if self._grammar[0] != asked:
+            self._grammar = (asked, grammar(self.markup, *asked))
         return self._grammar[1]
 
 

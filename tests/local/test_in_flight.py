@@ -6,6 +6,7 @@ import asyncio
 import importlib.util
 
 import pytest
+from pydantic import BaseModel
 
 from agentflow import Agent, Endpoint, Interrupted, Runtime, Settings, TextDelta, tool
 from agentflow.local import store
@@ -81,3 +82,24 @@ async def test_results_come_into_a_text_that_is_being_written():
     text = "".join(message.text for message in result.messages if message.role == "assistant")
     assert "[INTR]" not in text
     assert result.output
+
+
+class Soup(BaseModel):
+    """What the model is made to answer."""
+
+    name: str
+    minutes: int
+    hot: bool
+
+
+async def test_a_typed_answer_is_held_to_its_schema():
+    agent = Agent(
+        Endpoint(f"in-flight:{NAME}"),
+        instructions="You are a cook.",
+        output=Soup,
+        output_retries=0,
+        settings=Settings(temperature=0, max_tokens=120),
+    )
+    async with Runtime() as runtime:
+        soup = (await runtime.run(agent, "Name a soup.")).output
+    assert isinstance(soup, Soup)

@@ -269,3 +269,24 @@ def test_tools_may_be_specs_or_none():
     bare = Grammar(grammar(Markup(), []))
     assert bare.follows("a [TRAP] [END]") == (True, True)
     assert bare.follows("[CALL]") == (False, False)
+
+
+ANSWER = {
+    "type": "object",
+    "properties": {"name": {"type": "string"}, "minutes": {"type": "integer"}},
+    "required": ["name", "minutes"],
+}
+
+
+@pytest.mark.parametrize("tools", [{}, {"boil": {}}])
+def test_with_an_output_the_text_is_one_object_of_its_schema(tools):
+    """AL-8.4."""
+    rules = Grammar(grammar(Markup(), tools, ANSWER))
+    assert rules.follows('{"name": "leek soup", "minutes": 25}') == (True, True)
+    assert rules.follows('<think>[CALL] hm</think> {"name": "", "minutes": 0}') == (True, True)
+    assert rules.follows("[TRAP] [END]") == (True, True)
+    assert rules.follows("Here is")[0] is False
+    assert rules.follows('{"name": "$c1", "minutes": "$c1.x"}')[0] is False
+    assert rules.follows('{"name": "leek soup", "minutes": 25} and')[0] is False
+    call = "[CALL] c1 [HEAD] boil {} [END]\n"
+    assert rules.follows(call + '{"name": "x", "minutes": 1}')[0] is bool(tools)

@@ -42,15 +42,23 @@ ws ::= [ \t\n]{0,4}
 """
 
 
-def grammar(markup: Markup, tools: Mapping[str, Mapping[str, Json]] | Sequence[ToolSpec]) -> str:
+def grammar(
+    markup: Markup,
+    tools: Mapping[str, Mapping[str, Json]] | Sequence[ToolSpec],
+    output: Mapping[str, Json] | None = None,
+) -> str:
     """Return the grammar of a reply: free text, calls of `tools`, traps, reasoning; never an interrupt.
+
+    With `output`, in place of the free text stands one JSON object that follows this schema,
+    after any calls; only where bodies are JSON.
 
     Arguments follow the tools' schemas as far as `argument_rules` reads them. The grammar is
     narrower than what the parser reads (little white space, numbers of usual length, arguments
     in the schema's order), and does not know which ids are in use or reserved.
     """
     given = tools if isinstance(tools, Mapping) else {tool.name: tool.parameters for tool in tools}
-    rules = ["root ::= text-0", *_text_rules(markup, bool(given))]
+    held = output is not None and markup.body == "json"
+    rules = list(_held_rules(markup, bool(given)) if held else _text_rules(markup, bool(given)))
     end = literal(markup.end)
     if given:
         blank = "ws " if markup.body == "json" else ""
@@ -63,14 +71,19 @@ def grammar(markup: Markup, tools: Mapping[str, Mapping[str, Json]] | Sequence[T
         ]
         for index, schema in enumerate(given.values()):
             rules += argument_rules(f"tool-{index}", schema, markup)
+    if output is not None and held:
+        if not given:
+            rules += [*_JSON.strip().splitlines(), *_string_rules(markup)]
+        rules += argument_rules("output", output, markup, references=False)
     rules += [
         f'trap ::= ws (id ([ ,] " "? id)* ws)? {end}',
-        *(_COMMON if given else "\n".join(_COMMON.splitlines()[-2:])).strip().splitlines(),
+        *(_COMMON if given or held else "\n".join(_COMMON.splitlines()[-2:])).strip().splitlines(),
     ]
     return "\n".join(rules) + "\n"
 
 
 def _text_rules(markup: Markup, calls: bool) -> Iterator[str]:
+    yield "root ::= text-0"
     goals = dict.fromkeys(markup.tokens, "")
     goals[markup.trap] = "trap text-0"
     if calls:
@@ -79,6 +92,17 @@ def _text_rules(markup: Markup, calls: bool) -> Iterator[str]:
         goals[markup.reasoning[0]] = "reasoning-0"
         yield from _rules("reasoning", {markup.reasoning[1]: "text-0"}, "", ['""'])
     yield from _rules("text", goals, "", ['""'])
+
+
+def _held_rules(markup: Markup, calls: bool) -> Iterator[str]:
+    """Yield the rules of a reply whose text is one object: blocks, then a trap or the object."""
+    ways = [f"{literal(markup.trap)} trap", "output ws"]
+    if calls:
+        ways.append(f"{literal(markup.call)} call root")
+    if markup.reasoning is not None:
+        ways.append(f"{literal(markup.reasoning[0])} reasoning-0")
+        yield from _rules("reasoning", {markup.reasoning[1]: "root"}, "", ['""'])
+    yield f"root ::= ws ({' | '.join(ways)})"
 
 
 def _string_rules(markup: Markup) -> Iterator[str]:

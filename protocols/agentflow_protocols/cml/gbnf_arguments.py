@@ -20,11 +20,14 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _MOST_LEVELS = 4  # of objects and arrays in one another that are told apart
 
 
-def argument_rules(name: str, schema: Mapping[str, Json], markup: Markup) -> list[str]:
-    """Return the rules of a tool's arguments; the first one is called `name`."""
+def argument_rules(
+    name: str, schema: Mapping[str, Json], markup: Markup, *, references: bool = True
+) -> list[str]:
+    """Return the rules of a tool's arguments, or without `references` of an answer; the first is `name`."""
     rules = _Rules(name, markup)
     body = rules.object(schema, 0, top=True)
-    return [f"{name} ::= {body}", *rules.lines]
+    lines = [f"{name} ::= {body}", *rules.lines]
+    return lines if references else [line.replace(" | reference)", ")") for line in lines]
 
 
 def literal(text: str) -> str:
