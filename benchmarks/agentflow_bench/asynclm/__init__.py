@@ -5,6 +5,7 @@ from __future__ import annotations
 from agentflow_bench.asynclm.bars import latency_measures
 from agentflow_bench.asynclm.cancels import CANCEL_POINTS
 from agentflow_bench.asynclm.crowd import CROWD
+from agentflow_bench.asynclm.cut import CUT
 from agentflow_bench.asynclm.engine import ENGINE
 from agentflow_bench.asynclm.latency import Latencies
 from agentflow_bench.asynclm.markup import MARKUP_FUZZ, MARKUP_SPEED, MARKUP_SPLITS, MARKUP_VALUES
@@ -29,6 +30,7 @@ def suite(latencies: Latencies | None = None) -> Suite:
             MARKUP_SPEED,
             WALL,
             *latency_measures(latencies or Latencies()),
+            CUT,
             ENGINE,
             CROWD,
             TEAM,
