@@ -31,7 +31,7 @@ from agentflow.session.delivery import Delivery, Offer, compose, overwrite, wait
 from agentflow.session.estimates import frozen_estimates
 from agentflow.session.persona import Persona
 from agentflow.session.references import Reference, find_references
-from agentflow.session.step import FIRST_COST, LOST_REPLIES, MAX_ARGUMENTS, ModelStep, Written
+from agentflow.session.step import LOST_REPLIES, MAX_ARGUMENTS, ModelStep, Written
 from agentflow.session.window import called_ids, compact
 from agentflow_protocols.chat import CallReady, Message, Reply, ToolCall
 from agentflow_protocols.chat.validate import check_messages
@@ -333,7 +333,7 @@ class Session:
         trap = waits[0] if waits and waits[0].call is None else None
         in_vain = trap is not None and trap.empty
         if not (written.cut or self._broken):
-            cost = self._cost
+            cost = self._step.cost_of(self.persona.carrier)
             grace = cost if self.persona.grace is None else self.persona.grace
             await wait_for_delivery(board, inbox, context.clock, Offer(written.calls, waits, cost, grace))
         if trap is not None and (in_vain or (trap.empty and not inbox.waking)):
@@ -345,14 +345,6 @@ class Session:
                 board.tell_wait(wait.call, wait.text(board))
         results = sorted((call for call in board.owed if call.done), key=lambda call: call.ended)
         return Delivery(results, inbox.take(), self._notes)
-
-    @property
-    def _cost(self) -> float:
-        """Seconds that a request is worth."""
-        carrier = self.persona.carrier
-        if carrier.cost is not None:
-            return carrier.cost
-        return self._context.runtime.latencies.get(carrier.name, FIRST_COST)
 
     def _waits(self, written: Written) -> list[Wait]:
         """Return what the model said that it waits for."""

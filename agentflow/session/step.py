@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 from agentflow.errors import EndpointError, EndpointUnavailable
 from agentflow.runtime.ledger import digest, encode
 from agentflow.session.call import Board, Call
-from agentflow.session.carrier import CUT_OFF, CarrierStream, Recorded
+from agentflow.session.carrier import CUT_OFF, Carrier, CarrierStream, Recorded
 from agentflow.session.cut import Cut
 from agentflow.session.delivery import worth_a_cut
 from agentflow.session.markup_stream import MarkupStream
@@ -32,11 +32,11 @@ if TYPE_CHECKING:
     from agentflow.runtime.inbox import Interrupt
     from agentflow.session.persona import Persona
 
-__all__ = ["FIRST_COST", "LOST_REPLIES", "MAX_ARGUMENTS", "ModelStep", "Written"]
+__all__ = ["LOST_REPLIES", "MAX_ARGUMENTS", "ModelStep", "Written"]
 
 Deps = TypeVar("Deps")
 
-FIRST_COST = 0.5  # seconds that a request is worth until one was seen
+_FIRST_COST = 0.5  # seconds that a request is worth until one was seen
 LOST_REPLIES = 3  # replies cut by the network, one after the other, that end a run
 MAX_ARGUMENTS = 1_048_576  # characters of one call; a block in markup has its own bound
 _NOTHING = Reply(Message("assistant"), Usage(), "cut")
@@ -211,6 +211,12 @@ class ModelStep:
         if inbox.urgent or (eager and (inbox.waking or any(call.news for call in board.owed))):
             want()
 
+    def cost_of(self, carrier: Carrier) -> float:
+        """Return the seconds that putting something in is worth: given, or learned."""
+        if carrier.cost is not None:
+            return carrier.cost
+        return self._context.runtime.latencies.get(carrier.name, _FIRST_COST)
+
     async def _leaves(self, stream: CarrierStream, cut: Cut, persona: Persona, block: bool) -> bool:
         """Return whether a reply in markup is to be left after what was just read of it."""
         if block:
@@ -219,9 +225,7 @@ class ModelStep:
             return False
         if cut.wanted or self.leaving:
             return True
-        cost = persona.carrier.cost
-        if cost is None:
-            cost = self._context.runtime.latencies.get(persona.carrier.name, FIRST_COST)
+        cost = self.cost_of(persona.carrier)
         return block and worth_a_cut(self._board, self._context.clock.time(), cost)
 
     def _written(self, stream: CarrierStream, written: Written, cut: bool) -> Written:

@@ -158,11 +158,8 @@ async def test_a_call_without_an_id_that_can_not_be_made_is_told(block, fault):
 @virtual
 async def test_a_dropped_stream_inside_a_block_keeps_the_calls_and_the_text():
 
-    class Dropping(FakeEndpoint):
-        pass
-
     whole = "[CALL] c1 [HEAD] look {} [END] and [CALL] c2 [HEAD] lo"
-    endpoint = Dropping([ScriptedReply(text=whole), "[TRAP] [END]", "Seen."])
+    endpoint = FakeEndpoint([ScriptedReply(text=whole), "[TRAP] [END]", "Seen."])
     inner = endpoint.stream
 
     def stream(request, **named):
