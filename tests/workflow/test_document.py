@@ -39,6 +39,13 @@ def test_nothing_makes_the_reader_raise(text: bytes | str) -> None:
         assert str(problem).isprintable()
 
 
+def test_a_byte_order_mark_is_for_the_beginning_only() -> None:
+    """The two readers take one inside a file differently."""
+    assert read_document("\ufeffa: 1", "f")[0].value == {"a": 1}
+    (problem,) = read_document("a: 1\r\ufeffb: 2", "f")[1]
+    assert "the byte order mark inside a file U+FEFF is not allowed" in problem.message
+
+
 @given(YAMLISH)
 def test_both_readers_agree(text: str) -> None:
     """WF-1.7: on what a file says, and, when they can't read it, on that and on why."""

@@ -36,7 +36,7 @@ _PURE_LIMIT = 32 * 1024
 
 Path = Sequence[str | int]
 
-_NOT_TEXT = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_NOT_TEXT = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _INT = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
@@ -151,7 +151,8 @@ def _decode(text: str | bytes) -> str:
         raise _Refused(f"byte 0x{data[error.start]:02x} is not UTF-8", _end_of(before)) from None
     text = text.removeprefix("\ufeff").replace("\r\n", "\n")
     if (bad := _NOT_TEXT.search(text)) is not None:
-        what = f"the control character U+{ord(bad.group()):04X} is not allowed in YAML"
+        kind = "byte order mark inside a file" if bad.group() == "\ufeff" else "control character"
+        what = f"the {kind} U+{ord(bad.group()):04X} is not allowed in YAML"
         raise _Refused(
             what if bad.group() != "\0" else "this is a binary file, not YAML", _end_of(text[: bad.start()])
         )
