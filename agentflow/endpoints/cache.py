@@ -73,7 +73,12 @@ class ReplyCache:
         """Keep a reply."""
         if reply.finish not in ("stop", "tool_calls"):
             return
-        kept = {"message": reply.message.to_json(), "finish": reply.finish, "model": reply.model}
+        kept = {
+            "message": reply.message.to_json(),
+            "finish": reply.finish,
+            "model": reply.model,
+            "stopped": reply.stopped,
+        }
         self._replies[key] = to_json(kept)
         self._replies.move_to_end(key)
         while len(self._replies) > self.size:
@@ -84,7 +89,7 @@ def _read(kept: bytes) -> Reply:
     from pydantic_core import from_json
 
     data = from_json(kept)
-    return Reply(Message.from_json(data["message"]), Usage(), data["finish"], data["model"])
+    return Reply(Message.from_json(data["message"]), Usage(), data["finish"], data["model"], data["stopped"])
 
 
 def _key(model: str, request: ChatRequest) -> str:

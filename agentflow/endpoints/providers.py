@@ -48,6 +48,7 @@ class Provider:
 
 _PLAIN = Capabilities(files=False, strict_tools=False)
 _OPENAI = Capabilities(max_tokens_field="max_completion_tokens", developer_role=True)
+_ENGINE = replace(_PLAIN, prefill="continue", tells_stop=True)
 _AZURE_HOSTS = (".openai.azure.com", ".services.ai.azure.com", ".cognitiveservices.azure.com")
 
 PROVIDERS: Mapping[str, Provider] = MappingProxyType(
@@ -98,10 +99,10 @@ PROVIDERS: Mapping[str, Provider] = MappingProxyType(
         "openrouter": Provider(
             "https://openrouter.ai/api/v1", "OPENROUTER_API_KEY", Capabilities(cache_control=True)
         ),
-        "sglang": Provider("http://127.0.0.1:30000/v1", None, replace(_PLAIN, prefill="continue")),
+        "sglang": Provider("http://127.0.0.1:30000/v1", None, _ENGINE),
         "tgi": Provider("http://127.0.0.1:3000/v1", None, _PLAIN),
         "together": Provider("https://api.together.xyz/v1", "TOGETHER_API_KEY", _PLAIN),
-        "vllm": Provider("http://127.0.0.1:8000/v1", None, replace(_PLAIN, prefill="continue")),
+        "vllm": Provider("http://127.0.0.1:8000/v1", None, _ENGINE),
         "xai": Provider("https://api.x.ai/v1", "XAI_API_KEY", replace(_PLAIN, strict_tools=True)),
     }
 )

@@ -15,7 +15,7 @@ from agentflow.session.carrier import OnRetry
 from agentflow.session.markup_stream import MarkupStream
 from agentflow.session.prompt import CHATML, Template, chat_messages, instructions, prompt_text
 from agentflow_protocols.chat import ChatRequest, Json, ToolSpec
-from agentflow_protocols.cml import Markup, grammar
+from agentflow_protocols.cml import Markup, encode_trap, grammar
 
 __all__ = ["CmlChat", "CmlText", "InFlight"]
 
@@ -76,6 +76,9 @@ class CmlText:
         """Return the reply, from where the text stopped."""
         system = instructions(self.markup, request.tools)
         settings = request.settings
+        stop = (*(settings.stop or ()), self.template.stop)
+        if request.tools and self.endpoint.capabilities.tells_stop:
+            stop += (encode_trap((), self.markup),)  # nothing is written behind a trap
         asked = replace(
             request,
             messages=(),
@@ -84,7 +87,7 @@ class CmlText:
             prompt=prompt_text(request, self.markup, self.template, system),
             banned=(self.markup.intr,),
             grammar=self._grammar_of(request),
-            settings=replace(settings, stop=(*(settings.stop or ()), self.template.stop)),
+            settings=replace(settings, stop=stop),
         )
         inner = self.endpoint.stream(asked, resources=resources, on_retry=on_retry)
         return MarkupStream(inner, self.markup)

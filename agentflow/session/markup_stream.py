@@ -37,6 +37,7 @@ class MarkupStream:
         self._inner = inner
         self._parser = cml.Parser(markup)
         self._last = markup.end[-1]
+        self._trap = cml.encode_trap((), markup)
         self._iterator: AsyncIterator[CarrierDelta] | None = None
         self._ready: deque[CarrierDelta] = deque()
         self._raw: list[str] = []
@@ -68,6 +69,8 @@ class MarkupStream:
                 delta = await self._iterator.__anext__()
             except StopAsyncIteration:
                 self._ended = True
+                if self._inner.reply.stopped == self._trap:  # a server tells the stop text, and leaves it out
+                    self._feed(self._trap)
                 self._take(self._parser.end())
                 continue
             if isinstance(delta, TextPiece):

@@ -235,7 +235,7 @@ class ChatServer:
                 for i, call in enumerate(reply.calls)
             ]
         chats = _chats(request)
-        said = {"message": message} if chats else {"text": reply.text}
+        said = {"message": message} if chats else _text_until_stop(request.body, reply.text)
         body = {
             "id": f"chatcmpl-{request.number}",
             "object": "chat.completion" if chats else "text_completion",
@@ -294,8 +294,11 @@ class ChatServer:
             put(0, {"role": "assistant", "content": ""})
         for piece in pieces(reply.reasoning):
             put(len(piece), {"reasoning_content": piece})
-        for piece in pieces(reply.text):
+        until = {"text": reply.text} if chats else _text_until_stop(request.body, reply.text)
+        for piece in pieces(str(until["text"])):
             send(len(piece), _text_choice(piece, chats))
+        if "stop_reason" in until:
+            send(0, json.dumps({"index": 0, **until, "text": "", "finish_reason": None}))
         for i, call in enumerate(reply.calls):
             identity = call.id or f"call_{request.number}_{i}"
             put(len(call.name), {"tool_calls": [_call(i, identity, call.name, "")]})
@@ -317,6 +320,17 @@ _STREAM_HEAD = (
     b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-cache\r\n"
     b"Transfer-Encoding: chunked\r\n\r\n"
 )
+
+
+def _text_until_stop(body: Mapping[str, Json], text: str) -> dict[str, Json]:
+    """Return a completed text up to the first of the request's stop texts, and which that was."""
+    given = body.get("stop")
+    stops = [stop for stop in given if isinstance(stop, str)] if isinstance(given, list) else []
+    found = [(text.find(stop), stop) for stop in stops if stop in text]
+    if not found:
+        return {"text": text}
+    at, stop = min(found)
+    return {"text": text[:at], "stop_reason": stop}
 
 
 def _vectors(body: Mapping[str, Json]) -> bytes:

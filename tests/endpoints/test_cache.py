@@ -8,8 +8,10 @@ import pytest
 
 from agentflow import Agent, Runtime, Settings, tool
 from agentflow.endpoints import ReplyCache
+from agentflow.endpoints.cache import _read
 from agentflow.errors import EndpointUnavailable
 from agentflow.testing import FakeEndpoint, ScriptedCall, ScriptedReply, VirtualClock, assert_nothing_left
+from agentflow_protocols.chat import Message, Reply, Usage
 
 
 def run(main):
@@ -112,3 +114,9 @@ def test_an_agent_with_tools_is_answered_from_it_too():
     run(main())
     assert len(fake.requests) == 2
     assert calls == [7, 7, 7]
+
+
+def test_a_kept_reply_tells_what_stopped_it():
+    cache = ReplyCache()
+    cache.keep("k", Reply(Message("assistant", "Hm. "), Usage(), "stop", "m", "[TRAP] [END]"))
+    assert _read(cache._replies["k"]).stopped == "[TRAP] [END]"

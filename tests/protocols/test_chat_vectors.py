@@ -97,7 +97,8 @@ def read(spoken, *chunks):
 
 
 def as_json(reply):
-    return {**asdict(reply), "message": reply.message.to_json()}
+    told = {**asdict(reply), "message": reply.message.to_json()}
+    return told if reply.stopped is not None else {k: v for k, v in told.items() if k != "stopped"}
 
 
 @of_kind("request")

@@ -7,9 +7,11 @@ import asyncio
 import pytest
 
 from agentflow import Agent, Endpoint, Runtime, TextDelta, tool
+from agentflow.endpoints import Capabilities
 from agentflow.errors import EndpointUnavailable
 from agentflow.session import CmlChat, CmlText
 from agentflow.testing import LoopbackServer, ScriptedReply, assert_nothing_left
+from agentflow_protocols.trace import Trapped
 
 
 @tool(idempotent=True)
@@ -108,3 +110,25 @@ async def test_a_stream_that_always_drops_ends_the_run():
             with pytest.raises(EndpointUnavailable):
                 await runtime.run(Agent(CmlText(Endpoint("m", base_url=server.url, retry=1))), "Go.")
     assert len(server.requests) < 10
+
+
+@pytest.mark.parametrize("tells", [True, False])
+async def test_a_trap_stops_a_server_that_tells_what_stopped_it(tells):
+    """AL-8.2: nothing is written behind a trap; one that does not tell is left there instead."""
+
+    def answer(body):
+        if "[CALL] c1" not in told(body):
+            return "Hm. [CALL] c1 [HEAD] look {} [END][TRAP] [END] and words that nobody wants"
+        return "I saw it." if "[INTR] c1 [HEAD] seen [END]" in told(body) else "[TRAP] [END]"
+
+    with LoopbackServer(answer) as server:
+        endpoint = Endpoint("m", base_url=server.url, capabilities=Capabilities(tells_stop=tells))
+        events: list = []
+        async with Runtime(sinks=[events.append]) as runtime:
+            result = await runtime.run(Agent(CmlText(endpoint), tools=[look]), "Go.")
+        first, second = server.requests
+    assert ("[TRAP] [END]" in first.body["stop"]) is tells
+    assert "[END][TRAP] [END]" in told(second.body)
+    assert "nobody wants" not in second.body["prompt"]
+    assert sum(isinstance(event, Trapped) for event in events) <= 1
+    assert result.output == "I saw it."

@@ -19,7 +19,8 @@ class Capabilities:
     DeepSeek), `trailing` for no mark at all, `none` when it can't. `parallel_tool_calls`:
     several calls in one reply. `late_tool_results`: it accepts a second result for
     a call that was answered by a placeholder. `grammar`: its `/completions` takes a GBNF
-    grammar, as llama.cpp's server does. `images`, `files`, `json_schema`:
+    grammar, as llama.cpp's server does. `tells_stop`: it says which stop text ended a
+    reply, as vLLM and SGLang do. `images`, `files`, `json_schema`:
     such parts and such outputs. `stream`: replies can be streamed; `stream_usage`:
     it takes `stream_options.include_usage`. `max_tokens_field`: the name of that
     setting on its wire. `developer_role`: system text has the role `developer`.
@@ -40,4 +41,5 @@ class Capabilities:
     developer_role: bool = False
     cache_control: bool = False
     strict_tools: bool = True
+    tells_stop: bool = False
     context_window: int | None = None

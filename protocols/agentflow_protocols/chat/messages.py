@@ -238,12 +238,14 @@ class ChatRequest:
 @dataclass(slots=True)
 class Reply:
     """A whole reply. `finish` is `stop`, `length`, `tool_calls`, `content_filter`,
-    or `cut` when the reader left early."""
+    or `cut` when the reader left early; `stopped` is the stop text that ended it, where
+    the server tells."""
 
     message: Message
     usage: Usage
     finish: str
     model: str = ""
+    stopped: str | None = None
 
 
 @dataclass(slots=True)

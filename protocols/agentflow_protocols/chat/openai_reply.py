@@ -114,6 +114,7 @@ class ReplyParser:
         "_reasoning",
         "_refusal",
         "_sse",
+        "_stopped",
         "_text",
         "_usage",
         "done",
@@ -129,6 +130,7 @@ class ReplyParser:
         self._calls: list[_Call] = []
         self._held: _Call | None = None
         self._finish: str | None = None
+        self._stopped: str | None = None
         self._model = ""
         self._usage: Mapping[str, object] | None = None
         self._events = 0
@@ -137,8 +139,7 @@ class ReplyParser:
         self._halves: Halves | None = None
         self.started = False
         """Whether any part of a reply has come."""
-        self.done = False
-        """Whether nothing more is to be read."""
+        self.done = False  # whether nothing more is to be read
         self.fault: RemoteProtocolError | None = None
 
     def feed(self, chunk: bytes) -> list[Delta]:
@@ -195,7 +196,7 @@ class ReplyParser:
         )
         if calls and finish == "stop":
             finish = "tool_calls"
-        return Reply(message, _usage(self._usage), finish, self._model)
+        return Reply(message, _usage(self._usage), finish, self._model, self._stopped)
 
     def _event(self, data: str, out: list[Delta]) -> None:
         if self.done:
@@ -284,6 +285,8 @@ class ReplyParser:
                             self._call_delta(call, out)
         elif isinstance(choice.get("text"), str) and choice["text"]:  # of `/completions`
             self._say(choice["text"], out)
+        if isinstance(stopped := choice.get("stop_reason") or choice.get("matched_stop"), str):
+            self._stopped = stopped  # vLLM, SGLang
         finish = choice.get("finish_reason")
         if finish and self._finish is None:
             self._close(_FINISH.get(str(finish).lower(), "stop"), out)

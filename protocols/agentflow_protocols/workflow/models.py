@@ -186,6 +186,7 @@ class CapabilitiesSection(_Section):
     images: bool | None = None
     files: bool | None = None
     grammar: bool | None = None
+    tells_stop: bool | None = None
     context_window: Count | None = None
 
 
