@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping
 
 from agentflow_protocols.experiment.apis import APIS, Api, api_of
 from agentflow_protocols.experiment.content import read_prompt
 from agentflow_protocols.experiment.problem import ExperimentError, kind_of, nearest, shown
 from agentflow_protocols.experiment.record import Record
-from agentflow_protocols.workflow.problem import did_you_mean
 
 __all__ = ["SAFETY_FILTERS", "blocking", "doubts", "problems"]
 
@@ -66,8 +66,8 @@ def doubts(record: Record) -> list[str]:
     found: list[str] = []
     absent = [name for name in _KNOWN if name not in record.values]
     for name in record.values:
-        if name not in _KNOWN and (near := did_you_mean(name[:100], absent)):
-            found.append(f"unknown key {shown(name)}{near}")
+        near = difflib.get_close_matches(name[:100], absent, 1, 0.85) if name not in _KNOWN else []
+        found += [f"unknown key {shown(name)} (did you mean `{key}`?)" for key in near]
     found += [
         f"`parameters` has null as {shown(name)}: it is sent as it is"
         for name, value in record.parameters.items()
@@ -84,8 +84,8 @@ def _missing(record: Record, name: str) -> str:
     if name in record.values:
         return f"`{name}` is null"
     others = [key for key in record.values if key not in _KNOWN]
-    near = did_you_mean(name, others)
-    return f"`{name}` is missing{near.replace('did you mean', 'is it').replace('?', ' misspelt?')}"
+    near = difflib.get_close_matches(name, others, 1, 0.6)
+    return f"`{name}` is missing{''.join(f'; there is {shown(key)}' for key in near)}"
 
 
 def _choices(record: Record, api: Api) -> list[str]:

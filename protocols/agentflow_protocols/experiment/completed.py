@@ -33,8 +33,10 @@ _KINDS = (
 )
 _ONCE = re.compile(rf"(?:{'|'.join(_KINDS)}) - ")
 _RETRIED = re.compile(
-    r"An unexpected error occurred when querying the API: \(\w+ - .*\) after maximum \d+ attempts", re.DOTALL
-)
+    r"An unexpected error occurred when querying the API: (?:\(\w+ - .*\)|\w+ - .*)"
+    r" after maximum \d+ attempts",
+    re.DOTALL,
+)  # without brackets: the first releases of prompto
 
 
 def error_text(kind: str, message: str, attempts: int | None) -> str:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from agentflow_protocols.errors import AgentflowError
-from agentflow_protocols.workflow.problem import did_you_mean
 
 __all__ = ["ExperimentError", "Problem", "kind_of", "nearest", "shown"]
 
@@ -49,4 +49,5 @@ def shown(name: object) -> str:
 
 def nearest(name: object, names: Iterable[str]) -> str:
     """Return ` (did you mean `x`?)` for the name nearest to `name`, or nothing."""
-    return did_you_mean(name[:100], names) if isinstance(name, str) else ""
+    near = difflib.get_close_matches(name[:100], list(names), 1) if isinstance(name, str) else []
+    return f" (did you mean `{near[0]}`?)" if near else ""
