@@ -43,7 +43,9 @@ def shown(name: object) -> str:
     """Return a name as a message may show it: one short line between backticks, or its kind."""
     if not isinstance(name, str) or not name:
         return kind_of(name)
-    line = " ".join(name.encode("utf-8", "replace").decode("utf-8").split())
+    line = "".join(
+        c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in " ".join(name[:200].split())
+    )
     return f"`{line[:57]}...`" if len(line) > 60 else f"`{line}`"
 
 
