@@ -35,8 +35,8 @@ from agentflow_protocols.chat.messages import (
     ToolCall,
     Usage,
 )
-from agentflow_protocols.chat.openai_reply import ServerError
 from agentflow_protocols.chat.scan import object_fault
+from agentflow_protocols.chat.server_error import ServerError
 
 if TYPE_CHECKING:
     import yaml

@@ -78,6 +78,7 @@ class ReplyCache:
             "finish": reply.finish,
             "model": reply.model,
             "stopped": reply.stopped,
+            "others": [message.to_json() for message in reply.others],
         }
         self._replies[key] = to_json(kept)
         self._replies.move_to_end(key)
@@ -89,7 +90,9 @@ def _read(kept: bytes) -> Reply:
     from pydantic_core import from_json
 
     data = from_json(kept)
-    return Reply(Message.from_json(data["message"]), Usage(), data["finish"], data["model"], data["stopped"])
+    others = [Message.from_json(message) for message in data["others"]]
+    message = Message.from_json(data["message"])
+    return Reply(message, Usage(), data["finish"], data["model"], data["stopped"], others)
 
 
 def _key(model: str, request: ChatRequest) -> str:

@@ -25,6 +25,7 @@ from agentflow_protocols.chat import (
 )
 from agentflow_protocols.chat.capabilities import Capabilities
 from agentflow_protocols.chat.messages import ChatRequest, Delta, Reply, Usage
+from agentflow_protocols.chat.server_error import ServerError, parse_error
 
 __all__ = [
     "AZURE",
@@ -100,7 +101,7 @@ class Dialect:
     encode: Encode
     reader: Callable[[], ReplyReader]
     parse_reply: Callable[[bytes], Reply]
-    parse_error: Callable[[bytes], openai_reply.ServerError] = openai_reply.parse_error
+    parse_error: Callable[[bytes], ServerError] = parse_error
     vectors: Vectors | None = _VECTORS
 
 

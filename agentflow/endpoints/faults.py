@@ -16,7 +16,7 @@ from agentflow.errors import (
     RateLimited,
     RequestRejected,
 )
-from agentflow_protocols.chat.openai_reply import ServerError
+from agentflow_protocols.chat.server_error import ServerError
 
 __all__ = ["classify", "is_transient", "retry_after"]
 

@@ -18,7 +18,8 @@ from agentflow.errors import BadResponse, EndpointUnavailable, UserError
 from agentflow.runtime.resources import Resources
 from agentflow_protocols.chat.capabilities import Capabilities
 from agentflow_protocols.chat.messages import ChatRequest, Delta, Reply
-from agentflow_protocols.chat.openai_reply import ErrorReply, reply_deltas
+from agentflow_protocols.chat.openai_reply import reply_deltas
+from agentflow_protocols.chat.server_error import ErrorReply
 from agentflow_protocols.errors import LocalProtocolError, RemoteProtocolError
 
 if TYPE_CHECKING:

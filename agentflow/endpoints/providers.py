@@ -21,7 +21,7 @@ from agentflow.endpoints.dialect import (
 from agentflow.errors import UserError
 from agentflow_protocols.chat.capabilities import Capabilities
 
-__all__ = ["PROVIDERS", "Provider", "read_key"]
+__all__ = ["PROVIDERS", "Provider", "read_key", "read_variables"]
 
 
 @dataclass(slots=True, frozen=True)
@@ -113,7 +113,7 @@ def read_key(variable: str, wanted_by: str) -> str:
 
     Raises `UserError`, naming `variable`, when neither has it.
     """
-    key = os.environ.get(variable, "").strip() or _dotenv(Path(".env")).get(variable, "")
+    key = os.environ.get(variable, "").strip() or read_variables(Path(".env")).get(variable, "")
     if not key:
         raise UserError(
             f"{wanted_by}: no API key: set the environment variable {variable} (or put it in .env)"
@@ -123,7 +123,7 @@ def read_key(variable: str, wanted_by: str) -> str:
     return key
 
 
-def _dotenv(path: Path) -> dict[str, str]:
+def read_variables(path: Path) -> dict[str, str]:
     """Return the variables in a `.env` file: `NAME=value` lines, quotes and `export` allowed."""
     try:
         lines = path.read_text("utf-8").splitlines()

@@ -27,13 +27,8 @@ from agentflow_protocols.chat import (
 )
 from agentflow_protocols.chat.capabilities import Capabilities
 from agentflow_protocols.chat.openai import encode_request, request_body
-from agentflow_protocols.chat.openai_reply import (
-    ErrorReply,
-    ReplyParser,
-    parse_error,
-    parse_reply,
-    reply_deltas,
-)
+from agentflow_protocols.chat.openai_reply import ReplyParser, parse_reply, reply_deltas
+from agentflow_protocols.chat.server_error import ErrorReply, parse_error
 from agentflow_protocols.errors import LocalProtocolError, RemoteProtocolError
 
 

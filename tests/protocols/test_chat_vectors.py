@@ -30,7 +30,8 @@ from agentflow_protocols.chat import (
     ToolSpec,
 )
 from agentflow_protocols.chat.capabilities import Capabilities
-from agentflow_protocols.chat.openai_reply import ErrorReply, parse_error, reply_deltas
+from agentflow_protocols.chat.openai_reply import reply_deltas
+from agentflow_protocols.chat.server_error import ErrorReply, parse_error
 from agentflow_protocols.errors import LocalProtocolError, RemoteProtocolError
 
 FOLDER = Path(__file__).parents[2] / "protocols" / "vectors"
@@ -97,8 +98,9 @@ def read(spoken, *chunks):
 
 
 def as_json(reply):
-    told = {**asdict(reply), "message": reply.message.to_json()}
-    return told if reply.stopped is not None else {k: v for k, v in told.items() if k != "stopped"}
+    others = [message.to_json() for message in reply.others]
+    told = {**asdict(reply), "message": reply.message.to_json(), "others": others}
+    return {k: v for k, v in told.items() if v or k not in ("stopped", "others")}
 
 
 @of_kind("request")

@@ -13,7 +13,7 @@ from agentflow.endpoints.faults import classify
 from agentflow.errors import EndpointUnavailable
 from agentflow.runtime.resources import Resources
 from agentflow_protocols.chat import ChatRequest, Message, Reply, TextPiece, Usage
-from agentflow_protocols.chat.openai_reply import ServerError
+from agentflow_protocols.chat.server_error import ServerError
 
 __all__ = ["FORMS", "Counter", "Form", "LimitedModel", "LimitedStream", "most_in_window"]
 

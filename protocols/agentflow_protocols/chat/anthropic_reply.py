@@ -12,7 +12,7 @@ from typing import cast
 
 from agentflow_protocols.chat.draft import Draft, EventReader, count, items, json_object, mapping, string
 from agentflow_protocols.chat.messages import Delta, Json, Reply, ToolCall, Usage
-from agentflow_protocols.chat.openai_reply import ErrorReply, server_error
+from agentflow_protocols.chat.server_error import ErrorReply, server_error
 from agentflow_protocols.errors import RemoteProtocolError
 
 __all__ = ["MessageDecoder", "message_reader", "parse_message"]

@@ -35,7 +35,7 @@ __all__ = ["Decoder", "Draft", "EventReader", "count", "items", "json_object", "
 class Draft:
     """A reply that is being received: text, reasoning, calls in their order."""
 
-    __slots__ = ("_reasoning", "_text", "calls", "extra", "finish", "model", "refusal", "usage")
+    __slots__ = ("_reasoning", "_text", "calls", "extra", "finish", "model", "others", "refusal", "usage")
 
     def __init__(self) -> None:
         self._text: list[str] = []
@@ -47,6 +47,13 @@ class Draft:
         self.finish: str | None = None
         self.model = ""
         self.usage = Usage(requests=1)
+        self.others: dict[int, Draft] = {}
+        """Further answers by their number from 1, where several were asked for."""
+
+    @property
+    def ended(self) -> str | None:
+        """How the reply ended; None while it, or another answer, has not."""
+        return None if any(other.finish is None for other in self.others.values()) else self.finish
 
     def say(self, text: str, out: list[Delta]) -> None:
         """Add `text`; what came in one chunk of bytes is one piece."""
@@ -80,8 +87,15 @@ class Draft:
 
     def reply(self, finish: str) -> Reply:
         """Return what has come, with its complete calls."""
+        message = self._message()
+        if message.calls and finish == "stop":
+            finish = "tool_calls"
+        others = [self.others[number]._message() for number in sorted(self.others)]
+        return Reply(message, self.usage, finish, self.model, others=others)
+
+    def _message(self) -> Message:
         calls = [call for call in self.calls if call is not None]
-        message = Message(
+        return Message(
             "assistant",
             "".join(self._text),
             calls=calls,
@@ -89,9 +103,6 @@ class Draft:
             refusal=self.refusal or None,
             extra=self.extra,
         )
-        if calls and finish == "stop":
-            finish = "tool_calls"
-        return Reply(message, self.usage, finish, self.model)
 
 
 class Decoder(Protocol):
@@ -164,7 +175,7 @@ class EventReader:
             raise self.fault
         if not self._number:
             raise RemoteProtocolError("the stream ended without a reply")
-        finish = self._decoder.draft.finish
+        finish = self._decoder.draft.ended
         if finish is None:
             raise RemoteProtocolError("the stream was cut before the reply ended")
         return self._decoder.draft.reply(finish)

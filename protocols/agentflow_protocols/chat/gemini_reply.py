@@ -15,7 +15,7 @@ from pydantic_core import from_json
 
 from agentflow_protocols.chat.draft import Draft, EventReader, count, items, json_object, mapping, string
 from agentflow_protocols.chat.messages import Delta, Json, Reply, ToolCall, Usage
-from agentflow_protocols.chat.openai_reply import ErrorReply, ServerError, parse_error, server_error
+from agentflow_protocols.chat.server_error import ErrorReply, ServerError, parse_error, server_error
 from agentflow_protocols.errors import RemoteProtocolError
 
 __all__ = ["ContentDecoder", "content_reader", "parse_content", "parse_content_error"]
@@ -61,18 +61,25 @@ class ContentDecoder:
                 draft.refusal = f"the prompt was blocked: {why}"
                 draft.finish = "content_filter"
             return
-        candidate = mapping(candidates[0])
-        for part in items(mapping(candidate.get("content")).get("parts")):
-            self._part(mapping(part), out)
-        reason = string(candidate.get("finishReason"))
-        if reason and reason != "FINISH_REASON_UNSPECIFIED":
-            self._close(reason, string(candidate.get("finishMessage")))
+        for each in candidates:
+            candidate = mapping(each)
+            number = count(candidate.get("index"))
+            if number:
+                self._candidate(draft.others.setdefault(number, Draft()), candidate, [])
+            else:
+                self._candidate(draft, candidate, out)
 
     def end(self, out: list[Delta]) -> None:
         """Do nothing: a reply without a reason for its end is cut."""
 
-    def _part(self, part: Mapping[str, object], out: list[Delta]) -> None:
-        draft = self.draft
+    def _candidate(self, draft: Draft, candidate: Mapping[str, object], out: list[Delta]) -> None:
+        for part in items(mapping(candidate.get("content")).get("parts")):
+            self._part(draft, mapping(part), out)
+        reason = string(candidate.get("finishReason"))
+        if reason and reason != "FINISH_REASON_UNSPECIFIED":
+            self._close(draft, reason, string(candidate.get("finishMessage")))
+
+    def _part(self, draft: Draft, part: Mapping[str, object], out: list[Delta]) -> None:
         signature = string(part.get("thoughtSignature"))
         call = part.get("functionCall")
         if isinstance(call, Mapping):
@@ -90,16 +97,16 @@ class ContentDecoder:
         if signature:
             draft.extra = {"gemini": signature}
 
-    def _close(self, reason: str, message: str) -> None:
+    def _close(self, draft: Draft, reason: str, message: str) -> None:
         if reason in _BROKEN:
             raise RemoteProtocolError(
                 f"the reply ended with {reason}{': ' if message else ''}{message[:200]}"
             )
         if reason in _FILTERED:
-            self.draft.refusal = message or f"the reply was blocked: {reason}"
-            self.draft.finish = "content_filter"
+            draft.refusal = message or f"the reply was blocked: {reason}"
+            draft.finish = "content_filter"
         else:
-            self.draft.finish = "length" if reason == "MAX_TOKENS" else "stop"
+            draft.finish = "length" if reason == "MAX_TOKENS" else "stop"
 
 
 def content_reader() -> EventReader:
@@ -114,9 +121,10 @@ def parse_content(body: bytes) -> Reply:
     """
     decoder = ContentDecoder()
     decoder.event(json_object(body), [])
-    if decoder.draft.finish is None:
+    finish = decoder.draft.ended
+    if finish is None:
         raise RemoteProtocolError("the reply has no candidate that ended")
-    return decoder.draft.reply(decoder.draft.finish)
+    return decoder.draft.reply(finish)
 
 
 def parse_content_error(body: bytes) -> ServerError:

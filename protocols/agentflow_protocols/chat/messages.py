@@ -239,13 +239,14 @@ class ChatRequest:
 class Reply:
     """A whole reply. `finish` is `stop`, `length`, `tool_calls`, `content_filter`,
     or `cut` when the reader left early; `stopped` is the stop text that ended it, where
-    the server tells."""
+    the server tells. `others` are the further answers, where several were asked for."""
 
     message: Message
     usage: Usage
     finish: str
     model: str = ""
     stopped: str | None = None
+    others: list[Message] = field(default_factory=list)
 
 
 @dataclass(slots=True)

@@ -4,6 +4,7 @@ Accepted beyond the standard: tool-call deltas without an index, whole calls in
 one delta, repeated ids, arguments as an object, `null` everywhere, content as a
 list of parts, `reasoning` besides `reasoning_content`, usage in any chunk or
 none, an error object in a stream that began with status 200, a missing `[DONE]`.
+The deltas are those of the first choice; further ones are in `Reply.others`.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from pydantic_core import from_json
 
@@ -28,19 +28,12 @@ from agentflow_protocols.chat.messages import (
     Usage,
 )
 from agentflow_protocols.chat.scan import JsonScanner, object_fault
+from agentflow_protocols.chat.server_error import ErrorReply, server_error
 from agentflow_protocols.chat.sse import SseParser
 from agentflow_protocols.chat.surrogates import Halves, whole
 from agentflow_protocols.errors import RemoteProtocolError
 
-__all__ = [
-    "ErrorReply",
-    "ReplyParser",
-    "ServerError",
-    "parse_error",
-    "parse_reply",
-    "reply_deltas",
-    "server_error",
-]
+__all__ = ["ReplyParser", "parse_reply", "reply_deltas"]
 
 _FINISH = {
     "stop": "stop",
@@ -52,24 +45,6 @@ _FINISH = {
     "content_filter": "content_filter",
     "safety": "content_filter",
 }
-
-
-@dataclass(slots=True, frozen=True)
-class ServerError:
-    """What an error body says. Empty strings where it says nothing; `retry_after` in seconds."""
-
-    type: str = ""
-    code: str = ""
-    message: str = ""
-    retry_after: float | None = None
-
-
-class ErrorReply(RemoteProtocolError):
-    """The server answered with an error object; `error` is what it says."""
-
-    def __init__(self, error: ServerError) -> None:
-        super().__init__(error.message or error.code or error.type or "an error without a message")
-        self.error = error
 
 
 _CONTENT = re.compile(r'"content": ?"([^"\\]+)"')
@@ -111,6 +86,7 @@ class ReplyParser:
         "_halves",
         "_held",
         "_model",
+        "_others",
         "_reasoning",
         "_refusal",
         "_sse",
@@ -129,6 +105,7 @@ class ReplyParser:
         self._refusal: list[str] = []
         self._calls: list[_Call] = []
         self._held: _Call | None = None
+        self._others: dict[int, ReplyParser] = {}
         self._finish: str | None = None
         self._stopped: str | None = None
         self._model = ""
@@ -177,7 +154,7 @@ class ReplyParser:
             raise self.fault
         if not self.started:
             raise RemoteProtocolError("the stream ended without a reply")
-        if self._finish is None:
+        if self._finish is None or any(other._finish is None for other in self._others.values()):
             raise RemoteProtocolError("the stream was cut before the reply ended")
         return self._reply(self._finish)
 
@@ -186,17 +163,21 @@ class ReplyParser:
         return self._reply("cut")
 
     def _reply(self, finish: str) -> Reply:
+        message = self._message()
+        if message.calls and finish == "stop":
+            finish = "tool_calls"
+        others = [self._others[index]._message() for index in sorted(self._others)]
+        return Reply(message, _usage(self._usage), finish, self._model, self._stopped, others)
+
+    def _message(self) -> Message:
         calls = [call.result() for call in self._calls if call.ready]
-        message = Message(
+        return Message(
             "assistant",
             "".join(self._text),
             calls=calls,
             reasoning="".join(self._reasoning) or None,
             refusal="".join(self._refusal) or None,
         )
-        if calls and finish == "stop":
-            finish = "tool_calls"
-        return Reply(message, _usage(self._usage), finish, self._model, self._stopped)
 
     def _event(self, data: str, out: list[Delta]) -> None:
         if self.done:
@@ -210,8 +191,8 @@ class ReplyParser:
                 return
         if data == "[DONE]":
             self.done = True
-            if self.started and self._finish is None:
-                self._close("stop", out)
+            if self.started:
+                self._close_all(out)
             return
         chunk = self._json(data)
         if not isinstance(chunk, dict):
@@ -221,7 +202,7 @@ class ReplyParser:
         choices = chunk.get("choices")
         if choices:
             known = len(out)
-            self._choice(choices, out)
+            self._choices(choices, out)
             plain = before is None and self._halves is None
             if plain and self._finish is None and not self._calls and len(out) == known + 1:
                 self._learn(data, out[known])
@@ -258,10 +239,20 @@ class ReplyParser:
                 self._before = data[: found.start(1)]
                 self._after = data[found.end(1) :]
 
-    def _choice(self, choices: object, out: list[Delta]) -> None:
-        choice = choices[0] if isinstance(choices, list) else None
-        if not isinstance(choice, dict):
+    def _choices(self, choices: object, out: list[Delta]) -> None:
+        """Take in the choices of an event; those behind the first are replies of their own."""
+        if not isinstance(choices, list) or not isinstance(choices[0], dict):
             raise RemoteProtocolError(f"event {self._events} of the stream has no readable choice")
+        for choice in choices:
+            if not isinstance(choice, dict):
+                continue
+            index = choice.get("index")
+            if type(index) is not int or index <= 0:
+                self._choice(choice, out)
+            else:
+                self._others.setdefault(index, ReplyParser())._choice(choice, [])
+
+    def _choice(self, choice: Mapping[str, object], out: list[Delta]) -> None:
         self.started = True
         delta = choice.get("delta") or choice.get("message")
         if isinstance(delta, dict):
@@ -283,8 +274,8 @@ class ReplyParser:
                     for call in calls:
                         if isinstance(call, dict):
                             self._call_delta(call, out)
-        elif isinstance(choice.get("text"), str) and choice["text"]:  # of `/completions`
-            self._say(choice["text"], out)
+        elif isinstance(text := choice.get("text"), str) and text:  # of `/completions`
+            self._say(text, out)
         if isinstance(stopped := choice.get("stop_reason") or choice.get("matched_stop"), str):
             self._stopped = stopped  # vLLM, SGLang
         finish = choice.get("finish_reason")
@@ -379,6 +370,12 @@ class ReplyParser:
         call.arguments = "".join(call.pieces).strip() or "{}"
         out.append(CallReady(call.index, call.result(), object_fault(call.arguments)))
 
+    def _close_all(self, out: list[Delta]) -> None:
+        """Close the choices that gave no reason for their end."""
+        for reply, deltas in ((self, out), *((other, []) for other in self._others.values())):
+            if reply._finish is None:
+                reply._close("stop", deltas)
+
     def _close(self, finish: str, out: list[Delta]) -> None:
         self._finish = finish
         for call in self._calls:
@@ -406,10 +403,8 @@ def parse_reply(body: bytes) -> Reply:
     if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
         raise RemoteProtocolError("the reply has no choices")
     parser = ReplyParser()
-    parser._choice(choices, [])
-    finish = parser._finish
-    if finish is None:
-        parser._close("stop", [])
+    parser._choices(choices, [])
+    parser._close_all([])
     usage = data.get("usage")
     parser._usage = usage if isinstance(usage, dict) else None
     parser._model = str(data.get("model") or "")
@@ -428,36 +423,6 @@ def reply_deltas(reply: Reply) -> list[Delta]:
         out.append(CallStarted(index, call.name))
         out.append(CallReady(index, call, object_fault(call.arguments)))
     return out
-
-
-def parse_error(body: bytes) -> ServerError:
-    """Return what an error body says, whatever its form."""
-    try:
-        data = from_json(body)
-    except ValueError:
-        text = body[:2000].decode("utf-8", "replace").strip()
-        return ServerError() if text[:1] == "<" else ServerError(message=text)
-    return server_error(data)
-
-
-def server_error(data: object) -> ServerError:
-    """Return what an error object says, whatever its form."""
-    if isinstance(data, list) and data:
-        data = data[0]
-    if isinstance(data, Mapping):
-        inner = data.get("error")
-        if isinstance(inner, Mapping):
-            data = inner
-        elif isinstance(inner, str):
-            return ServerError(message=inner)
-    if not isinstance(data, Mapping):
-        return ServerError(message=data if isinstance(data, str) else "")
-    message = data.get("message") or data.get("detail") or ""
-    if not isinstance(message, str):
-        message = json.dumps(message)
-    return ServerError(
-        str(data.get("type") or data.get("status") or ""), str(data.get("code") or ""), message
-    )
 
 
 def _content_text(content: object) -> tuple[str, str]:
