@@ -8,15 +8,11 @@ from collections.abc import Mapping
 from agentflow_protocols.experiment.apis import APIS, Api, api_of
 from agentflow_protocols.experiment.content import read_prompt
 from agentflow_protocols.experiment.problem import ExperimentError, kind_of, nearest, shown
-from agentflow_protocols.experiment.record import Record
+from agentflow_protocols.experiment.record import KEYS, Record
 
 __all__ = ["SAFETY_FILTERS", "blocking", "doubts", "problems"]
 
 SAFETY_FILTERS = ("none", "few", "some", "default", "most")
-_KNOWN = (
-    *("prompt", "api", "model_name", "id", "parameters", "group", "mode", "safety_filter"),
-    *("expected_response", "multimedia"),
-)
 _MEDIA = ("image", "video", "text")
 
 
@@ -64,9 +60,9 @@ def blocking(record: Record) -> list[str]:
 def doubts(record: Record) -> list[str]:
     """Return what looks like a slip but can be asked: misspelt keys, what no api takes, null parameters."""
     found: list[str] = []
-    absent = [name for name in _KNOWN if name not in record.values]
+    absent = [name for name in KEYS if name not in record.values]
     for name in record.values:
-        near = difflib.get_close_matches(name[:100], absent, 1, 0.85) if name not in _KNOWN else []
+        near = difflib.get_close_matches(name[:100], absent, 1, 0.85) if name not in KEYS else []
         found += [f"unknown key {shown(name)} (did you mean `{key}`?)" for key in near]
     found += [
         f"`parameters` has null as {shown(name)}: it is sent as it is"
@@ -83,7 +79,7 @@ def doubts(record: Record) -> list[str]:
 def _missing(record: Record, name: str) -> str:
     if name in record.values:
         return f"`{name}` is null"
-    others = [key for key in record.values if key not in _KNOWN]
+    others = [key for key in record.values if key not in KEYS]
     near = difflib.get_close_matches(name, others, 1, 0.6)
     return f"`{name}` is missing{''.join(f'; there is {shown(key)}' for key in near)}"
 

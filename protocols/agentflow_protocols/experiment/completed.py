@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from agentflow_protocols.chat.messages import Json
 from agentflow_protocols.experiment.line import read_line
 from agentflow_protocols.experiment.problem import Problem
-from agentflow_protocols.experiment.record import ADDED, Record, Values, is_output, split
+from agentflow_protocols.experiment.record import ADDED, Record, Values, carried, is_output, split
 
 __all__ = [
     "TIMESTAMP",
@@ -62,9 +62,10 @@ def completed(values: Mapping[str, Json], added: Mapping[str, Json]) -> Values:
     """Return the completed record: the input's keys in order, then those of `added`, `timestamp_sent` first.
 
     Names in ADDED give way to a key of the input; others take its place, at the end. What an
-    earlier run added is dropped, where `values` are themselves a completed record.
+    earlier run added is dropped, where `values` are themselves a completed record; keys of
+    others after it stay at the end.
     """
-    out, _ = split(values, is_output(values))
+    out, before = split(values, is_output(values))
     if "timestamp_sent" in added:
         out["timestamp_sent"] = added["timestamp_sent"]
     for name, value in added.items():
@@ -72,7 +73,7 @@ def completed(values: Mapping[str, Json], added: Mapping[str, Json]) -> Values:
             continue
         out.pop(name, None)
         out[name] = value
-    return out
+    return out | {name: value for name, value in carried(before, values).items() if name not in out}
 
 
 @dataclass(slots=True)

@@ -70,7 +70,7 @@ def to_line(values: Mapping[str, Json]) -> bytes:
 
 
 def read_json(
-    text: str,
+    text: str, deepest: int = DEEPEST
 ) -> tuple[Values | list[Json] | str | int | float | bool | Problem | None, tuple[str, ...]]:
     """Return the value of a JSON text, a Problem for no JSON, and notes of what was repaired."""
     notes: list[str] = []
@@ -87,8 +87,8 @@ def read_json(
         return Problem(0, f"values nested more than {DEEPEST} levels deep"), ()
     except ValueError:
         return Problem(0, "a whole number of more than 4,300 digits"), ()
-    if text.count("[") + text.count("{") > DEEPEST and _too_deep(value):
-        return Problem(0, f"values nested more than {DEEPEST} levels deep"), ()
+    if text.count("[") + text.count("{") > deepest and _too_deep(value, deepest):
+        return Problem(0, f"values nested more than {deepest} levels deep"), ()
     return value, tuple(dict.fromkeys(notes))
 
 
@@ -138,10 +138,10 @@ def _repairing(notes: list[str]) -> json.JSONDecoder:
     return json.JSONDecoder(object_pairs_hook=_object, parse_float=number, parse_constant=null)
 
 
-def _too_deep(value: Json) -> bool:
-    """Return whether `value` is nested more than `DEEPEST` levels deep. It does not recurse."""
+def _too_deep(value: Json, deepest: int) -> bool:
+    """Return whether `value` is nested more than `deepest` levels deep. It does not recurse."""
     level: list[Json] = [value]
-    for _ in range(DEEPEST):
+    for _ in range(deepest):
         inner: list[Json] = []
         for item in level:
             if isinstance(item, Mapping):

@@ -11,7 +11,18 @@ from typing import TypeAlias
 
 from agentflow_protocols.chat.messages import Json
 
-__all__ = ["ADDED", "Record", "Values", "canonical", "identity", "is_output", "split", "without_nan"]
+__all__ = [
+    "ADDED",
+    "KEYS",
+    "Record",
+    "Values",
+    "canonical",
+    "carried",
+    "identity",
+    "is_output",
+    "split",
+    "without_nan",
+]
 
 Values: TypeAlias = dict[str, Json]
 
@@ -27,6 +38,12 @@ ADDED: tuple[str, ...] = (
 )
 """What agentflow adds to a completed record beyond what prompto writes."""
 
+KEYS: tuple[str, ...] = (
+    *("prompt", "api", "model_name", "id", "parameters", "group", "mode", "safety_filter"),
+    *("expected_response", "multimedia"),
+)
+"""The keys of a prompt that have a meaning."""
+
 _REPLACED = frozenset({"timestamp_sent", "response", "match", "includes"})
 _REPLACED_BY_API: Mapping[str, frozenset[str]] = {
     "gemini": _REPLACED | {"safety_attributes"},
@@ -34,6 +51,8 @@ _REPLACED_BY_API: Mapping[str, frozenset[str]] = {
     "huggingface-tgi": _REPLACED | {"model"},
     "quart": _REPLACED | {"model"},
 }
+_KNOWN = _REPLACED | set(ADDED)
+_KNOWN_BY_API = {api: names | set(ADDED) for api, names in _REPLACED_BY_API.items()}
 
 
 @dataclass(slots=True)
@@ -107,19 +126,28 @@ def is_output(values: Mapping[str, Json]) -> bool:
 def split(values: Mapping[str, Json], output: bool) -> tuple[Values, Values]:
     """Return the keys of the input, and those that a run has added, each in order.
 
-    Where `values` are an `output`, known names from `timestamp_sent` (without it: from
-    `response`) on were added. Else only these two are taken out.
+    `timestamp_sent` and `response` are always a run's. Where `values` are an `output`, so is all
+    after `timestamp_sent` but the keys of prompts; without it, known names after `response` are.
     """
     first = "timestamp_sent" if "timestamp_sent" in values else "response"
-    names = _replaced(values) | set(ADDED)
+    names = _known(values)
     kept: Values = {}
     added: Values = {}
-    passed = False
+    passed = any_name = False
     for name, value in values.items():
-        passed = passed or (output and name == first)
-        taken = name in ("timestamp_sent", "response") or (passed and name in names)
+        if output and name == first:
+            passed, any_name = True, name == "timestamp_sent" and "prompt" in kept
+        taken = name in ("timestamp_sent", "response") or (
+            passed and (name in names or (any_name and name not in KEYS))
+        )
         (added if taken else kept)[name] = value
     return kept, added
+
+
+def carried(added: Values, values: Mapping[str, Json]) -> Values:
+    """Return what of an earlier run's `added` to `values` neither prompto nor agentflow writes."""
+    names = _known(values)
+    return {name: value for name, value in added.items() if name not in names}
 
 
 def identity(values: Mapping[str, Json]) -> Values:
@@ -127,6 +155,11 @@ def identity(values: Mapping[str, Json]) -> Values:
     kept, _ = split(values, is_output(values))
     replaced = _replaced(values)
     return {name: value for name, value in kept.items() if name not in replaced}
+
+
+def _known(values: Mapping[str, Json]) -> frozenset[str]:
+    """Return the names that prompto or agentflow add to a record of its api."""
+    return _KNOWN_BY_API.get(str(values.get("api")), _KNOWN)
 
 
 def _replaced(values: Mapping[str, Json]) -> frozenset[str]:

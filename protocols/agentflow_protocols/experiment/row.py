@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from agentflow_protocols.chat.messages import Json
-from agentflow_protocols.experiment.line import read_json
+from agentflow_protocols.experiment.line import DEEPEST, read_json
 from agentflow_protocols.experiment.problem import Problem, shown
 from agentflow_protocols.experiment.record import Record, Values, without_nan
 
@@ -84,7 +84,7 @@ def _column(name: str, place: int) -> str:
 
 def _value(name: str, cell: str, notes: list[str]) -> Json:
     if cell[0] in "[{" and (name not in _TEXTS or name in _LISTS):
-        value, found = read_json(cell)
+        value, found = read_json(cell, DEEPEST - 2)
         if isinstance(value, list | dict) and (name not in _LISTS or _is_list(value)):
             notes.extend(found)
             return value
