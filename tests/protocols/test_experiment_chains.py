@@ -252,6 +252,24 @@ def test_what_can_t_be_judged():
     assert template_name("template.v2.txt") == "template"
 
 
+@pytest.mark.parametrize(
+    ("template", "prompt"),
+    [
+        ("{OUTPUT_RESPONSE!r}", "'b'"),
+        ("{{{OUTPUT_RESPONSE}}}", "{b}"),
+        ("{OUTPUT_RESPONSE} {}", "b {}"),
+        ("{OUTPUT_RESPONSE} }", "b }"),
+        ("{OUTPUT_RESPONSE.__class__} {INPUT_PROMPT}", "{OUTPUT_RESPONSE.__class__} {a}"),
+        ("{OUTPUT_RESPONSE!x} {INPUT_PROMPT}", "{OUTPUT_RESPONSE!x} {a}"),
+        ("{OUTPUT_RESPONSE:>5} {INPUT_PROMPT}", "{OUTPUT_RESPONSE:>5} {a}"),
+    ],
+)
+def test_templates(template, prompt):
+    """EX-8.2."""
+    (line,) = judge_lines({"prompt": "{a}", "response": "b"}, {"t": template}, {"j": {}})
+    assert line["prompt"] == prompt
+
+
 def test_an_unknown_scorer():
     with pytest.raises(ExperimentError, match=r"no scorer `mach` \(did you mean `match`\?\)"):
         scorer("mach")

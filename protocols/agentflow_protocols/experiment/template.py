@@ -23,11 +23,11 @@ def fill(template: str, texts: Mapping[str, str]) -> str:
     prompto. Else (JSON in a template, say) all but the places stands as it is.
     """
     try:
-        fields = [part[1:] for part in Formatter().parse(template) if part[1] is not None]
+        fields = [(name, form) for _, name, form, _ in Formatter().parse(template) if name is not None]
+        if all(name in texts and not form for name, form in fields):
+            return template.format(**texts)
     except ValueError:
-        fields = [("", "", None)]
-    if all(name in texts and not form and change is None for name, form, change in fields):
-        return template.format(**texts)
+        pass  # braces of its own
     return _PLACE.sub(lambda place: texts.get(place[1], place[0]), template)
 
 
