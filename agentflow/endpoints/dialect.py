@@ -18,8 +18,11 @@ from agentflow_protocols.chat import (
     gemini,
     gemini_embeddings,
     gemini_reply,
+    ollama,
+    ollama_reply,
     openai,
     openai_reply,
+    quart,
     responses,
     responses_reply,
 )
@@ -33,13 +36,17 @@ __all__ = [
     "CHAT_COMPLETIONS",
     "GENERATE_CONTENT",
     "MESSAGES",
+    "OLLAMA",
+    "QUART",
     "RESPONSES",
+    "VERTEX",
     "Dialect",
     "Encode",
     "ReplyReader",
     "Vectors",
     "azure_place",
     "bearer",
+    "ollama_place",
 ]
 
 
@@ -159,6 +166,14 @@ GENERATE_CONTENT = Dialect(
 )
 
 
+def _vertex_path(request: ChatRequest, model: str, stream: bool) -> str:
+    name = model if "/" in model else f"publishers/google/models/{model}"
+    return gemini.content_path(request, name, stream)
+
+
+VERTEX = replace(GENERATE_CONTENT, name="vertex", path=_vertex_path, headers=bearer, vectors=None)
+
+
 RESPONSES = Dialect(
     "responses",
     lambda request, model, stream: "/responses",
@@ -166,6 +181,35 @@ RESPONSES = Dialect(
     responses.encode_response,
     responses_reply.response_reader,
     responses_reply.parse_response,
+)
+
+
+OLLAMA = Dialect(
+    "ollama",
+    ollama.ollama_path,
+    bearer,
+    ollama.encode_ollama,
+    ollama_reply.ollama_reader,
+    ollama_reply.parse_ollama,
+    vectors=Vectors(
+        lambda model: "/api/embed", embeddings.encode_embeddings, ollama_reply.parse_ollama_embed
+    ),
+)
+
+
+def ollama_place(base_url: str, dialect: Dialect) -> tuple[str, Dialect]:
+    """Return the address of an Ollama server itself, though that of one of its APIs is given."""
+    return re.sub(r"/(?:v1|api)?/*$", "", base_url), dialect
+
+
+QUART = Dialect(
+    "quart",
+    lambda request, model, stream: "/generate",
+    bearer,
+    quart.encode_generate,
+    quart.GeneratedReader,
+    quart.parse_generated,
+    vectors=None,
 )
 
 

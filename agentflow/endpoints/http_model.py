@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections import deque
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
 
 from agentflow._version import __version__
@@ -25,12 +25,22 @@ from agentflow_protocols.errors import LocalProtocolError, RemoteProtocolError
 if TYPE_CHECKING:
     from httpx2 import AsyncClient
 
-__all__ = ["HttpModel", "HttpReplyStream"]
+__all__ = ["Credentials", "HttpModel", "HttpReplyStream"]
 
 # How long the end of a body may stay out after the reply's own end. A connection that is
 # closed for want of it costs the next request a handshake.
 _LINGER_S = 0.05
 _MAX_ERROR_BODY = 64 * 1024
+
+
+class Credentials(Protocol):
+    """A secret that does not last: asked for before each request."""
+
+    def check(self) -> None:
+        """Raise `UserError` for what a first request would."""
+
+    async def headers(self) -> Mapping[str, str]:
+        """Return the headers that carry it. Raises `UserError` or `EndpointError`."""
 
 
 class HttpModel:
@@ -47,6 +57,7 @@ class HttpModel:
         timeouts: Timeouts,
         http_client: AsyncClient | Transport | None = None,
         dialect: Dialect = CHAT_COMPLETIONS,
+        credentials: Credentials | None = None,
     ) -> None:
         self.name = name
         self.model = model
@@ -54,6 +65,7 @@ class HttpModel:
         self.timeouts = timeouts
         self.base_url = base_url.rstrip("/")
         self.dialect = dialect
+        self.credentials = credentials
         self._key = key
         self._client = http_client
         self._headers: dict[str, str] | None = None
@@ -71,7 +83,9 @@ class HttpModel:
         if request.idempotency_key:
             headers = {**headers, "Idempotency-Key": request.idempotency_key}
         url = self.base_url + self.dialect.path(request, self.model, self.capabilities.stream)
-        return HttpReplyStream(self, url, transport_of(resources, self._client), headers, body)
+        return HttpReplyStream(
+            self, url, self.transport(resources), headers, body, needs_content=_needs_content(request)
+        )
 
     async def embed(
         self, texts: Sequence[str], dimensions: int | None, resources: Resources, observe: Observe
@@ -80,10 +94,11 @@ class HttpModel:
         form = self.dialect.vectors
         if form is None:
             raise UserError(f"{self.name}: this provider makes no embeddings")
-        transport = transport_of(resources, self._client)
+        transport = self.transport(resources)
         body = form.encode(texts, self.model, dimensions)
         url = self.base_url + form.path(self.model)
-        response = await transport.send("POST", url, self.headers(), body, self.timeouts)
+        headers = await self.sent_headers()
+        response = await transport.send("POST", url, headers, body, self.timeouts)
         try:
             observe(response.status, response.headers)
             if response.status != 200:
@@ -101,7 +116,9 @@ class HttpModel:
     def identity(self) -> tuple[str, str, str]:
         """Host, hash of the key, model: whoever shares these shares the rate limits."""
         if self._identity is None:
-            digest = hashlib.sha256((self._key() or "").encode()).hexdigest()[:16]
+            # A project's credentials are not read for this; its address tells it.
+            secret = self._key() or (self.base_url if self.credentials is not None else "")
+            digest = hashlib.sha256(secret.encode()).hexdigest()[:16]
             self._identity = (urlsplit(self.base_url).netloc.lower(), digest, self.model)
         return self._identity
 
@@ -120,7 +137,33 @@ class HttpModel:
                 "User-Agent": f"agentflow/{__version__}",
             }
             self._headers = headers | self.dialect.headers(self._key())
+            if self.credentials is not None:
+                self.credentials.check()
         return self._headers
+
+    async def sent_headers(self, headers: dict[str, str] | None = None) -> dict[str, str]:
+        """Return `headers`, or those of every request, with a secret that does not last."""
+        headers = self.headers() if headers is None else headers
+        return headers if self.credentials is None else {**headers, **await self.credentials.headers()}
+
+    def read_reply(self, body: bytes, *, needs_content: bool = False) -> Reply:
+        """Return the whole reply in `body`, of a response with status 200. Raises `EndpointError`.
+
+        With `needs_content` one without any is a `BadResponse`.
+        """
+        try:
+            reply = self.dialect.parse_reply(body)
+        except ErrorReply as error:
+            raise classify(self.name, 200, error.error) from None
+        except RemoteProtocolError as error:
+            raise BadResponse(f"{self.name}: {error}", status=200) from None
+        if needs_content:
+            _check_content(self.name, reply)
+        return reply
+
+    def transport(self, resources: Resources) -> Transport:
+        """Return what sends the requests."""
+        return transport_of(resources, self._client)
 
 
 class HttpReplyStream:
@@ -130,6 +173,7 @@ class HttpReplyStream:
         "_body",
         "_headers",
         "_model",
+        "_needs_content",
         "_parser",
         "_reply",
         "_response",
@@ -140,8 +184,16 @@ class HttpReplyStream:
     )
 
     def __init__(
-        self, model: HttpModel, url: str, transport: Transport, headers: dict[str, str], body: bytes
+        self,
+        model: HttpModel,
+        url: str,
+        transport: Transport,
+        headers: dict[str, str],
+        body: bytes,
+        *,
+        needs_content: bool = False,
     ) -> None:
+        self._needs_content = needs_content
         self._model = model
         self._url = url
         self._transport = transport
@@ -191,10 +243,13 @@ class HttpReplyStream:
 
     async def _send(self) -> Response:
         model = self._model
-        response = await self._transport.send("POST", self._url, self._headers, self._body, model.timeouts)
+        headers = self._headers
+        if model.credentials is not None:
+            headers = await model.sent_headers(headers)
+        response = await self._transport.send("POST", self._url, headers, self._body, model.timeouts)
         self.head = Head(response.status, response.headers)
         content_type = response.headers.get("content-type", "")
-        if response.status == 200 and "json" not in content_type:
+        if response.status == 200 and ("json" not in content_type or "ndjson" in content_type):
             return response
         try:
             if response.status != 200:
@@ -207,12 +262,7 @@ class HttpReplyStream:
         return response
 
     def _whole(self, body: bytes) -> None:
-        try:
-            self._reply = self._model.dialect.parse_reply(body)
-        except ErrorReply as error:
-            raise classify(self._model.name, 200, error.error) from None
-        except RemoteProtocolError as error:
-            raise BadResponse(f"{self._model.name}: {error}", status=200) from None
+        self._reply = self._model.read_reply(body, needs_content=self._needs_content)
         self.ready.extend(reply_deltas(self._reply))
 
     async def _end(self) -> None:
@@ -226,8 +276,31 @@ class HttpReplyStream:
             if self._parser.fault is None:
                 raise EndpointUnavailable(f"{name}: {error}", status=200) from None
             raise BadResponse(f"{name}: {error}", status=200) from None
+        if self._needs_content:
+            _check_content(name, reply)
         await self._response.aclose(linger=_LINGER_S)
         self._reply = reply
+
+
+def _needs_content(request: ChatRequest) -> bool:
+    """Return whether a reply without content is a fault: something was asked that only words answer.
+
+    A model that has tools may have nothing more to say; what goes on with a text, or ends at a
+    stop text, may end at once.
+    """
+    if request.prompt is not None or request.tools or request.settings.stop or not request.messages:
+        return False
+    return request.messages[-1].role == "user"
+
+
+def _check_content(name: str, reply: Reply) -> None:
+    """Raise `BadResponse` for a reply that ended without anything in it."""
+    if reply.finish != "stop" or reply.stopped is not None:
+        return
+    for message in (reply.message, *reply.others):
+        if message.text or message.calls or message.refusal or message.reasoning:
+            return
+    raise BadResponse(f"{name}: the reply is empty", status=200)
 
 
 async def _read(response: Response, limit: int | None) -> bytes:

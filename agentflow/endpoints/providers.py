@@ -15,13 +15,16 @@ from agentflow.endpoints.dialect import (
     CHAT_COMPLETIONS,
     GENERATE_CONTENT,
     MESSAGES,
+    OLLAMA,
+    QUART,
     RESPONSES,
+    VERTEX,
     Dialect,
 )
 from agentflow.errors import UserError
 from agentflow_protocols.chat.capabilities import Capabilities
 
-__all__ = ["PROVIDERS", "Provider", "read_key", "read_variables"]
+__all__ = ["PROVIDERS", "Provider", "find_variable", "read_key", "read_variables"]
 
 
 @dataclass(slots=True, frozen=True)
@@ -49,6 +52,7 @@ class Provider:
 _PLAIN = Capabilities(files=False, strict_tools=False)
 _OPENAI = Capabilities(max_tokens_field="max_completion_tokens", developer_role=True)
 _ENGINE = replace(_PLAIN, prefill="continue", tells_stop=True)
+_VERTEX_HOSTS = ("-aiplatform.googleapis.com", "aiplatform.googleapis.com")
 _AZURE_HOSTS = (".openai.azure.com", ".services.ai.azure.com", ".cognitiveservices.azure.com")
 
 PROVIDERS: Mapping[str, Provider] = MappingProxyType(
@@ -93,15 +97,20 @@ PROVIDERS: Mapping[str, Provider] = MappingProxyType(
             "MISTRAL_API_KEY",
             replace(_PLAIN, stream_usage=False, prefill="prefix"),
         ),
-        "ollama": Provider("http://127.0.0.1:11434/v1", None, _PLAIN),
+        "ollama": Provider("http://127.0.0.1:11434", None, _PLAIN, OLLAMA),
+        "ollama-openai": Provider("http://127.0.0.1:11434/v1", None, _PLAIN),
         "openai": Provider("https://api.openai.com/v1", "OPENAI_API_KEY", _OPENAI),
         "openai-responses": Provider("https://api.openai.com/v1", "OPENAI_API_KEY", _OPENAI, RESPONSES),
         "openrouter": Provider(
             "https://openrouter.ai/api/v1", "OPENROUTER_API_KEY", Capabilities(cache_control=True)
         ),
+        "quart": Provider(
+            "http://127.0.0.1:5000", None, replace(_PLAIN, images=False, json_schema=False), QUART
+        ),
         "sglang": Provider("http://127.0.0.1:30000/v1", None, _ENGINE),
         "tgi": Provider("http://127.0.0.1:3000/v1", None, _PLAIN),
         "together": Provider("https://api.together.xyz/v1", "TOGETHER_API_KEY", _PLAIN),
+        "vertexai": Provider("", "VERTEXAI_ACCESS_TOKEN", dialect=VERTEX, hosts=_VERTEX_HOSTS),
         "vllm": Provider("http://127.0.0.1:8000/v1", None, _ENGINE),
         "xai": Provider("https://api.x.ai/v1", "XAI_API_KEY", replace(_PLAIN, strict_tools=True)),
     }
@@ -113,7 +122,7 @@ def read_key(variable: str, wanted_by: str) -> str:
 
     Raises `UserError`, naming `variable`, when neither has it.
     """
-    key = os.environ.get(variable, "").strip() or read_variables(Path(".env")).get(variable, "")
+    key = find_variable(variable)
     if not key:
         raise UserError(
             f"{wanted_by}: no API key: set the environment variable {variable} (or put it in .env)"
@@ -121,6 +130,11 @@ def read_key(variable: str, wanted_by: str) -> str:
     if not key.isascii() or not key.isprintable() or " " in key:
         raise UserError(f"{wanted_by}: the API key in {variable} holds spaces or other characters no key has")
     return key
+
+
+def find_variable(variable: str) -> str:
+    """Return a variable of the environment, or of a `.env` file in the current folder; empty without it."""
+    return os.environ.get(variable, "").strip() or read_variables(Path(".env")).get(variable, "")
 
 
 def read_variables(path: Path) -> dict[str, str]:

@@ -10,11 +10,12 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, cast
 from urllib.parse import urlsplit
 
-from agentflow.endpoints.dialect import CHAT_COMPLETIONS, azure_place
-from agentflow.endpoints.http_model import HttpModel
+from agentflow.endpoints.dialect import CHAT_COMPLETIONS, Dialect, azure_place, ollama_place
+from agentflow.endpoints.http_model import Credentials, HttpModel
 from agentflow.endpoints.model import Model
 from agentflow.endpoints.providers import PROVIDERS, read_key
 from agentflow.endpoints.transport import Timeouts, Transport
+from agentflow.endpoints.vertex import GoogleCredentials, vertex_place
 from agentflow.errors import UserError
 from agentflow_protocols.chat.capabilities import Capabilities
 
@@ -32,6 +33,15 @@ SCHEMES: Mapping[str, str] = MappingProxyType(
     }
 )
 """Schemes of models that are no HTTP provider, each with the factory that is given the rest."""
+
+_PLACES: Mapping[str, Callable[[str, Dialect], tuple[str, Dialect]]] = MappingProxyType(
+    {
+        "azure": azure_place,
+        "azure-responses": azure_place,
+        "ollama": ollama_place,
+        "vertexai": vertex_place,
+    }
+)
 
 
 @dataclass(slots=True, frozen=True)
@@ -68,14 +78,17 @@ def resolve_model(address: Address) -> Model:
         raise UserError(f"model `{address.model}` names no model: write `{scheme}:NAME`")
     base_url = address.base_url or (provider.base_url if provider else "")
     dialect = provider.dialect if provider else CHAT_COMPLETIONS
-    if provider is not None and provider.hosts:
-        if not base_url:
-            raise UserError(f"{address.model}: give base_url, such as https://NAME{provider.hosts[0]}")
-        base_url, dialect = azure_place(base_url, dialect)
+    if not base_url and provider is not None and scheme != "vertexai":
+        raise UserError(f"{address.model}: give base_url, such as https://NAME{provider.hosts[0]}")
+    if provider is not None and scheme in _PLACES:
+        base_url, dialect = _PLACES[scheme](base_url, dialect)
     _check_base(address.model, base_url)
     variable = address.api_key_env
+    credentials: Credentials | None = None
     if variable is None and address.api_key is None and provider is not None and provider.owns(base_url):
         variable = provider.api_key_env
+        if scheme == "vertexai":
+            credentials, variable = GoogleCredentials(address.model), None
 
     def key() -> str | None:
         if address.api_key is not None:
@@ -91,6 +104,7 @@ def resolve_model(address: Address) -> Model:
         timeouts=address.timeouts,
         http_client=address.http_client,
         dialect=dialect,
+        credentials=credentials,
     )
 
 

@@ -29,7 +29,7 @@ from agentflow_protocols.chat.sse import SseParser
 from agentflow_protocols.chat.surrogates import Halves, whole
 from agentflow_protocols.errors import RemoteProtocolError
 
-__all__ = ["Decoder", "Draft", "EventReader", "count", "items", "json_object", "mapping", "string"]
+__all__ = ["Decoder", "Draft", "EventReader", "Framing", "count", "items", "json_object", "mapping", "string"]
 
 
 class Draft:
@@ -122,6 +122,16 @@ class Decoder(Protocol):
         """Complete what the end of the stream alone completes."""
 
 
+class Framing(Protocol):
+    """Says where the events of a stream begin and end."""
+
+    def feed(self, chunk: bytes) -> list[str]:
+        """Return the data of the events that `chunk` completes. May raise `RemoteProtocolError`."""
+
+    def finish(self) -> list[str]:
+        """Return the last event when the stream ended without its mark."""
+
+
 class EventReader:
     """Read one streamed reply: `feed` bytes until `done` or the stream's end, then `finish`.
 
@@ -129,11 +139,11 @@ class EventReader:
     that no delta received before it is lost.
     """
 
-    __slots__ = ("_decoder", "_halves", "_number", "_sse", "done", "fault")
+    __slots__ = ("_decoder", "_framing", "_halves", "_number", "done", "fault")
 
-    def __init__(self, decoder: Decoder, max_event: int = 16 * 1024 * 1024) -> None:
+    def __init__(self, decoder: Decoder, framing: Framing | None = None) -> None:
         self._decoder = decoder
-        self._sse = SseParser(max_event)
+        self._framing: Framing = SseParser() if framing is None else framing
         self._halves: Halves | None = None
         self._number = 0
         self.done = False
@@ -145,7 +155,7 @@ class EventReader:
         out: list[Delta] = []
         if not self.done:
             try:
-                for data in self._sse.feed(chunk):
+                for data in self._framing.feed(chunk):
                     self._event(data, out)
             except (RemoteProtocolError, RecursionError) as error:
                 self._fail(error)
@@ -156,7 +166,7 @@ class EventReader:
         out: list[Delta] = []
         if not self.done:
             try:
-                for data in self._sse.finish():
+                for data in self._framing.finish():
                     self._event(data, out)
                 if not self.done:
                     self._decoder.end(out)
