@@ -18,6 +18,7 @@ from agentflow_protocols.trace import (
     ApprovalNeeded,
     ApprovalSettled,
     Event,
+    FellBack,
     HandedOff,
     Interrupted,
     ModelCalled,
@@ -26,6 +27,8 @@ from agentflow_protocols.trace import (
     RunFinished,
     RunStarted,
     StepStarted,
+    TextDelta,
+    Throttled,
     ToolCalled,
     ToolFinished,
     ToolProgress,
@@ -98,6 +101,12 @@ class Board:
                 self.thinking.pop(event.run, None)
             case ModelCalled(agent=agent, model=model, turn=turn):
                 self.thinking[event.run] = f"{agent} asks {model} (turn {turn})"
+            case Throttled(model=model, binds=binds):
+                agent = self.thinking.get(event.run, model).partition(" ")[0]
+                self.thinking[event.run] = f"{agent} waits for {model}: {binds}"
+            case TextDelta() if " waits for " in self.thinking.get(event.run, ""):
+                agent, _, model = self.thinking[event.run].partition(" waits for ")
+                self.thinking[event.run] = f"{agent} asks {model.partition(': ')[0]}"
             case ModelFinished(usage=usage, cost=cost):
                 self.thinking.pop(event.run, None)
                 self.requests += 1
@@ -199,6 +208,8 @@ def _line(event: Event) -> str | None:
             return f"{source} hands over to {target}"
         case Retrying(model=model, attempt=attempt, wait_s=wait, reason=reason):
             return f"{model} failed ({reason[:100]}); try {attempt + 1} in {seconds_text(wait)}"
+        case FellBack(model=model, target=target, reason=reason):
+            return f"{model} is given up for {target}{': ' + reason[:100] if reason else ''}"
         case StepStarted(key=key):
             return f"step {key}"
     return None

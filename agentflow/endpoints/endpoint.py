@@ -11,16 +11,20 @@ from typing import TYPE_CHECKING
 from agentflow.endpoints.allowance import Allowance
 from agentflow.endpoints.breaker import Breaker
 from agentflow.endpoints.cache import ReplyCache
+from agentflow.endpoints.decisions import OnEvent
 from agentflow.endpoints.embeddings import BATCH, Embeddings, embed
 from agentflow.endpoints.hedge import Hedge
 from agentflow.endpoints.http_model import HttpModel
 from agentflow.endpoints.limit_scheduler import LimitScheduler
 from agentflow.endpoints.model import Model
-from agentflow.endpoints.price import Price, estimate_input
+from agentflow.endpoints.patience import Patience
+from agentflow.endpoints.pool import Pool, Pooled
+from agentflow.endpoints.price import Price, estimate_input, most_output
 from agentflow.endpoints.resolve import Address, resolve_model
 from agentflow.endpoints.retry import Retry
 from agentflow.endpoints.scheduler import Limits, Scheduler, Unlimited, shared_scheduler
-from agentflow.endpoints.stream import EndpointStream, OnRetry
+from agentflow.endpoints.standing import Standing
+from agentflow.endpoints.stream import EndpointStream
 from agentflow.endpoints.transport import Timeouts, Transport
 from agentflow.errors import UserError
 from agentflow.runtime.clock import current_clock
@@ -46,8 +50,9 @@ class Endpoint:
     order when this one stays unavailable, rate-limited or without quota; when that goes on,
     they are asked at once for a while (see `Breaker`). `hedge` is the share of requests that
     may be sent a second time when they are slow (see `Hedge`); for requests without effects.
-    A `cache` answers what was asked before. An `allowance` is what may be spent in all. Nothing is
-    opened, read or sent before the first use.
+    A `cache` answers what was asked before. An `allowance` is what may be spent in all. A `pool` is
+    a limit that is shared with other models. With `patience` an answer that takes far longer than
+    others is asked for again. Nothing is opened, read or sent before the first use.
     """
 
     def __init__(
@@ -73,6 +78,8 @@ class Endpoint:
         hedge: float | None = None,
         cache: ReplyCache | None = None,
         allowance: Allowance | None = None,
+        pool: Pool | None = None,
+        patience: Patience | None = None,
     ) -> None:
         _check_positive(
             requests_per_minute=requests_per_minute,
@@ -85,14 +92,9 @@ class Endpoint:
             raise UserError("the model's name is empty: write `openai:NAME`, or a NAME with base_url")
         self._model = model
         self.timeouts = timeouts or Timeouts()
+        named = model if isinstance(model, str) else ""
         self._address = Address(
-            model if isinstance(model, str) else "",
-            base_url,
-            api_key,
-            api_key_env,
-            http_client,
-            self.timeouts,
-            capabilities,
+            named, base_url, api_key, api_key_env, http_client, self.timeouts, capabilities
         )
         self._stream_replies = stream
         self.settings = settings
@@ -105,6 +107,8 @@ class Endpoint:
         self.breaker = Breaker()
         self.cache = cache
         self.allowance = allowance
+        self.pool = pool
+        self.patience = patience
         self.hedge = None if hedge is None else Hedge(hedge)
         self._own_scheduler: Scheduler | None = None
         self._resources: Resources | None = None
@@ -149,14 +153,16 @@ class Endpoint:
         request: ChatRequest,
         *,
         resources: Resources | None = None,
-        on_retry: OnRetry | None = None,
+        on_event: OnEvent | None = None,
         priority: int = 0,
+        whole: bool = False,
     ) -> EndpointStream:
         """Return the stream of the reply to `request`; use it by `async with`, then `async for`.
 
         `resources` own the connections; without them, and outside `async with
-        endpoint`, the stream opens a connection of its own. `on_retry` is told
-        `(attempt, wait_s, error)`. A higher `priority` is admitted first.
+        endpoint`, the stream opens a connection of its own. `on_event` is told each
+        decision on the request. A higher `priority` is admitted first. A `whole` reply is
+        given once all of it has come, and asked for again where it breaks off.
         """
         owned = resources or self._resources
         return EndpointStream(
@@ -164,8 +170,9 @@ class Endpoint:
             request,
             owned or Resources(),
             owns_resources=owned is None,
-            on_retry=on_retry,
+            on_event=on_event,
             priority=priority,
+            whole=whole,
         )
 
     async def complete(
@@ -184,7 +191,7 @@ class Endpoint:
         if isinstance(messages, str):
             messages = [Message("user", messages)]
         request = ChatRequest(messages, tools=tools, output=output, settings=settings or Settings())
-        async with self.stream(request, resources=resources) as stream:
+        async with self.stream(request, resources=resources, whole=True) as stream:
             async for _ in stream:
                 pass
         return stream.reply
@@ -239,6 +246,26 @@ class Endpoint:
 
     def scheduler(self) -> Scheduler:
         """Return what decides when a request of this endpoint may go, on the running loop."""
+        own = self._scheduler()
+        return own if self.pool is None else Pooled(self.pool.scheduler(), own)
+
+    def standing(self) -> Standing | None:
+        """Return what binds requests now, its own limits or its pool's; None without any limit."""
+        own = self._scheduler()
+        mine = own.standing() if isinstance(own, LimitScheduler) else None
+        shared = None if self.pool is None else self.pool.standing()
+        if shared is None or (mine is not None and mine.waiting > shared.waiting):
+            return mine
+        return shared
+
+    def rate_used(self) -> float | None:
+        """Return how much of the limit that bound most was used, 0 to 1; None when none ever bound."""
+        own = self._scheduler()
+        shares = [own.rate_used() if isinstance(own, LimitScheduler) else None]
+        shares.append(None if self.pool is None else self.pool.scheduler().rate_used())
+        return max((share for share in shares if share is not None), default=None)
+
+    def _scheduler(self) -> Scheduler:
         if self._given_scheduler is not None:
             return self._given_scheduler
         learn = self.learns
@@ -268,15 +295,21 @@ class Endpoint:
 
         Both are 0 when no limit can ask for them.
         """
-        if self.limits.tokens_per_minute is None and self._given_scheduler is None and not self.learns:
+        pooled = self.pool is not None and self.pool.limits.tokens_per_minute is not None
+        if (
+            self.limits.tokens_per_minute is None
+            and not pooled
+            and self._given_scheduler is None
+            and not self.learns
+        ):
             return 0, 0
-        output = request.settings.max_tokens or int(self._typical_output)
+        output = most_output(request.settings) or int(self._typical_output)
         return estimate_input(request) + output, output
 
     def most_tokens(self, request: ChatRequest) -> tuple[int, int]:
         """Return the most tokens that `request` (two characters each) and its reply should have."""
         typical = 4 * int(self._typical_output)
-        return 2 * estimate_input(request), request.settings.max_tokens or typical
+        return 2 * estimate_input(request), most_output(request.settings) or typical
 
     def learn(self, usage: Usage) -> None:
         """Learn how long replies are: nine of ten are shorter than the typical output kept here."""

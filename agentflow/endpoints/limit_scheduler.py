@@ -5,7 +5,8 @@ them. Tokens are reserved before a request and settled by its usage. Waiting req
 queue by priority and in fair turns. All is driven by events and by timers of the loop.
 
 Without a given limit, `learn` sends one request first and goes on by what its answer
-says; where answers say nothing, the number of requests under way is found by trying.
+says; where answers say nothing, the rate of requests and the number under way are found
+by trying.
 """
 
 from __future__ import annotations
@@ -19,10 +20,12 @@ from dataclasses import dataclass, field
 
 from agentflow.endpoints.concurrency import Ceiling
 from agentflow.endpoints.faults import retry_after
+from agentflow.endpoints.found import RateSearch
 from agentflow.endpoints.learned import Span, tells_limits
 from agentflow.endpoints.pace import Credit, Pace, TokenWindow
 from agentflow.endpoints.queue import FairQueue
 from agentflow.endpoints.scheduler import Limits, Permit
+from agentflow.endpoints.standing import Standing, Use
 from agentflow_protocols.chat.limits import Dimension, read_limits
 from agentflow_protocols.chat.messages import Usage
 
@@ -54,10 +57,12 @@ class SchedulerStats:
 class _Gate:
     """One dimension: its pace, given or learned, and what is left by the last answer."""
 
-    __slots__ = ("credit", "given", "pace", "span")
+    __slots__ = ("credit", "given", "pace", "span", "told", "use")
 
     def __init__(self) -> None:
+        self.use = Use()
         self.given: float | None = None
+        self.told = False
         self.pace: Pace | None = None
         self.credit = Credit()
         self.span = Span()
@@ -101,6 +106,7 @@ class LimitScheduler:
         self._learn = learn
         self._ceiling = Ceiling() if learn else None
         self._probing = learn
+        self._search: RateSearch | None = None
         self._paused_until = 0.0
         self._recent: deque[bool] = deque(maxlen=_RECENT)
         self._timer: asyncio.TimerHandle | None = None
@@ -125,7 +131,7 @@ class LimitScheduler:
             elif self._window is None:
                 self._window = TokenWindow()
             if limits.requests_per_minute is not None:
-                self._probing = False
+                self._probing, self._search = False, None
             self._pump()
 
     async def admit(
@@ -139,7 +145,9 @@ class LimitScheduler:
                 return permit
             now = loop.time()
             waiter = _Waiter(loop, loop.create_future(), cost, output)
+            self._account(now)
             self._queue.push(waiter, now, priority=priority, group=group, cost=cost, retry=retry)
+            self._account(now)
             self._pump()
         try:
             return await waiter.granted
@@ -170,9 +178,9 @@ class LimitScheduler:
             if usage is not None:
                 spare = permit.tokens - usage.total_tokens
                 permit.tokens -= spare
-                self._give_back("tokens", spare)
-                self._give_back("output_tokens", permit.output - usage.output_tokens)
-                self._give_back("input_tokens", spare - (permit.output - usage.output_tokens))
+                self._give_back(permit, "tokens", spare)
+                self._give_back(permit, "output_tokens", permit.output - usage.output_tokens)
+                self._give_back(permit, "input_tokens", spare - (permit.output - usage.output_tokens))
                 if self._window is not None and permit.used is not None:
                     self._window.give_back(permit.used, spare)
             self._pump()
@@ -189,14 +197,27 @@ class LimitScheduler:
             loop = _running_loop()
             now = permit.at if loop is None else loop.time()
             empty = tells_limits(headers) and self._learn_from(permit, headers, now)
+            self._seek()
             self._recent.append(refused)
             if refused:
-                self._refused(now, permit, headers, empty)
+                self._refused(now, permit, status, headers, empty)
             elif status < 400:
                 self._probing = False
                 if self._ceiling is not None:
                     self._ceiling.answered(self._running)
             self._pump()
+
+    def _seek(self) -> None:
+        """Look for the rate by trying, while nothing is given or told that would say it."""
+        known = any(gate.given is not None or gate.told for gate in self._gates.values())
+        if not self._learn or known:
+            self._search = None
+        elif self._search is None:
+            self._search = RateSearch()
+            self._keep_found(self._search)
+
+    def _keep_found(self, search: RateSearch) -> None:
+        self._gates.setdefault("requests", _Gate()).keep(60.0 * search.rate)
 
     def _learn_from(self, permit: Permit, headers: Mapping[str, str], now: float) -> bool:
         """Take in what an answer says of limits; return whether one of them is used up."""
@@ -215,6 +236,7 @@ class LimitScheduler:
                 gate = self._gates[told.dimension] = _Gate()
             if gate.given is None and self._learn and told.limit is not None:
                 gate.keep(told.limit * 60.0 / gate.span.seconds(told))
+                gate.told = True
             if told.remaining is not None:
                 sent = self._sent_since(permit, told.dimension)
                 gate.credit.told(told.remaining, sent, now, told.reset_s)
@@ -227,9 +249,15 @@ class LimitScheduler:
             return float(self._sent - permit.number)
         return float(self._sent_tokens - permit.mark) if dimension == "tokens" else 0.0
 
-    def _refused(self, now: float, permit: Permit, headers: Mapping[str, str], empty: bool) -> None:
+    def _refused(
+        self, now: float, permit: Permit, status: int, headers: Mapping[str, str], empty: bool
+    ) -> None:
         """After a refusal: fewer at once, and a pause of all when nothing is left or most are refused."""
-        wait = max(retry_after(headers) or 0.0, _LEAST_PAUSE_S)
+        asked = retry_after(headers)
+        if self._search is not None and status == 429:
+            self._search.refused(now, permit.at, asked)
+            return
+        wait = max(asked or 0.0, _LEAST_PAUSE_S)
         if self._ceiling is not None:
             self._ceiling.refused(now, self._running, max(1.0, now - permit.at))
         most = len(self._recent) == _RECENT and sum(self._recent) > 0.6 * _RECENT
@@ -243,6 +271,8 @@ class LimitScheduler:
         if self._running >= places:
             return _FOREVER
         when = self._paused_until
+        if self._search is not None:
+            when = max(when, self._search.ready_at())
         for dimension, gate in self._gates.items():
             when = max(when, gate.ready_at(now, _units(dimension, cost, output)))
         if self._window is not None:
@@ -257,7 +287,9 @@ class LimitScheduler:
             return self.limits.concurrency
         return _FOREVER if self._ceiling is None else max(1, int(self._ceiling.limit))
 
-    def _take(self, now: float, cost: int, output: int) -> Permit:
+    def _take(self, now: float, cost: int, output: int, waited: bool = False) -> Permit:
+        if self._search is not None and self._search.take(now, waited):
+            self._keep_found(self._search)
         self._sent += 1
         self._running += 1
         self._sent_tokens += cost
@@ -268,20 +300,74 @@ class LimitScheduler:
             permit.used = self._window.take(now, cost)
         return permit
 
-    def _give_back(self, dimension: Dimension, units: float) -> None:
+    def _give_back(self, permit: Permit, dimension: Dimension, units: float) -> None:
         gate = self._gates.get(dimension)
         if gate is not None:
             gate.give_back(units)
+            if permit.waited:
+                gate.use.take(-units)
+
+    def standing(self) -> Standing:
+        """Return what holds requests up now, and how much of that limit was used."""
+        with self._lock:
+            now = asyncio.get_running_loop().time()
+            waiting, running = len(self._queue), self._running
+            self._account(now)
+            first = self._queue.first(now) if waiting else None
+            if first is None:
+                return Standing("replies", waiting=0, running=running, used=self._most_used())
+            if running >= self._places():
+                return Standing("concurrency", self._places(), None, waiting, running, self._origin(None))
+            times = {
+                dimension: gate.ready_at(now, _units(dimension, first.cost, first.output))
+                for dimension, gate in self._gates.items()
+            }
+            if self._window is not None and "tokens" in times:
+                limit = self.limits.tokens_per_minute or 0.0
+                times["tokens"] = max(times["tokens"], self._window.ready_at(now, first.cost, limit))
+            binds = max(times, key=lambda dimension: times[dimension], default=None)
+            if self._paused_until > now and (binds is None or times[binds] <= self._paused_until):
+                return Standing("pause", None, None, waiting, running, "told")
+            if binds is None:
+                return Standing("replies", waiting=waiting, running=running)
+            gate = self._gates[binds]
+            pace = None if gate.pace is None else gate.pace.limit
+            return Standing(binds, pace, gate.use.share, waiting, running, self._origin(gate))
+
+    def rate_used(self) -> float | None:
+        """Return how much of the limit that bound most was used, 0 to 1; None when none ever bound."""
+        with self._lock:
+            loop = _running_loop()
+            if loop is not None:
+                self._account(loop.time())
+            return self._most_used()
+
+    def _most_used(self) -> float | None:
+        return max((share for gate in self._gates.values() if (share := gate.use.share)), default=None)
+
+    def _origin(self, gate: _Gate | None) -> str:
+        if gate is None:
+            return "given" if self.limits.concurrency is not None else "found"
+        if gate.given is not None:
+            return "given"
+        return "told" if gate.told else "found"
+
+    def _account(self, now: float) -> None:
+        """Let the time that has passed count as used, or not, of each limit."""
+        busy = len(self._queue) > 0
+        for gate in self._gates.values():
+            gate.use.pass_to(now, None if gate.pace is None else gate.pace.limit, busy)
 
     def _pump(self) -> None:
         """Grant what may go, in order; arm one timer for the first that may go later."""
         loop = _running_loop()
         while self._queue:
             at = 0.0 if loop is None else loop.time()
-            waiter = self._queue.first(at)
+            fresh = self._search is not None and self._search.pausing
+            waiter = self._queue.first(at, fresh=fresh)
             assert waiter is not None
             if waiter.granted.done() or waiter.loop.is_closed():
-                self._queue.pop(at)
+                self._queue.pop(at, fresh=fresh)
                 continue
             if waiter.loop is not loop:
                 waiter.loop.call_soon_threadsafe(self._pump_locked)
@@ -290,9 +376,20 @@ class LimitScheduler:
             if when > at:
                 self._arm(waiter.loop, when)
                 return
-            self._queue.pop(at)
-            waiter.granted.set_result(self._take(at, waiter.cost, waiter.output))
+            self._account(at)
+            self._queue.pop(at, fresh=fresh)
+            waiter.granted.set_result(self._waited(at, waiter.cost, waiter.output))
+        if loop is not None:
+            self._account(loop.time())
         self._arm(None, 0.0)
+
+    def _waited(self, now: float, cost: int, output: int) -> Permit:
+        """Take leave for a request that has waited, and count it as use of each limit."""
+        permit = self._take(now, cost, output, waited=True)
+        permit.waited = True
+        for dimension, gate in self._gates.items():
+            gate.use.take(_units(dimension, cost, output))
+        return permit
 
     def _pump_locked(self) -> None:
         with self._lock:

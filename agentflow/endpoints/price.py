@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from agentflow_protocols.chat.messages import ChatRequest, Message, Reply, Usage
+from agentflow_protocols.chat.messages import ChatRequest, Message, Reply, Settings, Usage
 
-__all__ = ["Price", "estimate_input", "estimate_output"]
+__all__ = ["Price", "estimate_input", "estimate_output", "most_output"]
+
+
+_MOST = ("max_tokens", "max_completion_tokens", "max_output_tokens", "maxOutputTokens", "num_predict")
 
 
 @dataclass(slots=True, frozen=True)
@@ -41,6 +45,19 @@ def estimate_input(request: ChatRequest) -> int:
 def estimate_output(reply: Reply) -> int:
     """Return about how many tokens `reply` has."""
     return -(-(_size(reply.message) + len(reply.message.reasoning or "")) // 4)
+
+
+def most_output(settings: Settings) -> int | None:
+    """Return the tokens that a reply may have by `settings`, said in our name or in a provider's own."""
+    if settings.max_tokens is not None:
+        return settings.max_tokens
+    extra = settings.extra or {}
+    for where in (extra, extra.get("generationConfig"), extra.get("options")):
+        for name in _MOST if isinstance(where, Mapping) else ():
+            value = where.get(name)  # type: ignore[union-attr]
+            if isinstance(value, int) and value > 0:
+                return value
+    return None
 
 
 def _size(message: Message) -> int:

@@ -21,9 +21,10 @@ AGE_S = 30.0
 
 @dataclass(slots=True)
 class _Class(Generic[T]):
-    """One class: its heap of (retries first, finish, number, start, since, item), and the groups' marks."""
+    """One class: heaps of (finish, number, start, since, item), of retries and others; the groups' marks."""
 
-    heap: list[tuple[bool, float, int, float, float, T]] = field(default_factory=list)
+    again: list[tuple[float, int, float, float, T]] = field(default_factory=list)
+    heap: list[tuple[float, int, float, float, T]] = field(default_factory=list)
     finish: dict[str, float] = field(default_factory=dict)
     now: float = 0.0
 
@@ -55,33 +56,38 @@ class FairQueue(Generic[T]):
         finish = start + max(1.0, cost)
         if not retry:
             kind.finish[group] = finish
-        heapq.heappush(kind.heap, (not retry, finish, next(self._numbers), start, now, item))
+        heap = kind.again if retry else kind.heap
+        heapq.heappush(heap, (finish, next(self._numbers), start, now, item))
         self._size += 1
 
-    def first(self, now: float) -> T | None:
-        """Return the item that is next, None when there is none."""
-        kind = self._next(now)
-        return None if kind is None else kind.heap[0][5]
+    def first(self, now: float, *, fresh: bool = False) -> T | None:
+        """Return the item that is next, None when there is none; if `fresh`, retries go last."""
+        found = self._next(now, fresh)
+        return None if found is None else found[1][0][4]
 
-    def pop(self, now: float) -> T:
+    def pop(self, now: float, *, fresh: bool = False) -> T:
         """Take the item that is next."""
-        kind = self._next(now)
-        if kind is None:
+        found = self._next(now, fresh)
+        if found is None:
             raise IndexError("the queue is empty")
-        _, _, _, start, _, item = heapq.heappop(kind.heap)
+        kind, heap = found
+        _, _, start, _, item = heapq.heappop(heap)
         self._size -= 1
         kind.now = max(kind.now, start)
-        if not kind.heap:
+        if not kind.heap and not kind.again:
             kind.finish.clear()
             kind.now = 0.0
         return item
 
-    def _next(self, now: float) -> _Class[T] | None:
-        best: _Class[T] | None = None
+    def _next(
+        self, now: float, fresh: bool
+    ) -> tuple[_Class[T], list[tuple[float, int, float, float, T]]] | None:
+        best: tuple[_Class[T], list[tuple[float, int, float, float, T]]] | None = None
         highest = 0.0
         for priority, kind in self._classes.items():
-            if kind.heap:
-                rank = priority + (now - kind.heap[0][4]) / AGE_S
+            heap = (kind.heap or kind.again) if fresh else (kind.again or kind.heap)
+            if heap:
+                rank = priority + (now - heap[0][3]) / AGE_S
                 if best is None or rank > highest:
-                    best, highest = kind, rank
+                    best, highest = (kind, heap), rank
         return best

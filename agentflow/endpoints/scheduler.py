@@ -33,6 +33,7 @@ class Permit:
     number: int = 0
     mark: int = 0
     used: Used | None = None
+    waited: bool = False
 
 
 class Scheduler(Protocol):

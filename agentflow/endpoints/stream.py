@@ -9,11 +9,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from types import TracebackType
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
+from agentflow.endpoints.decisions import Admitted, FellBack, Hedged, OnEvent, Retrying, Waiting
 from agentflow.endpoints.faults import is_transient
 from agentflow.endpoints.price import estimate_input, estimate_output
 from agentflow.endpoints.retry import Attempts
@@ -38,22 +39,21 @@ if TYPE_CHECKING:
     from agentflow.endpoints.cache import Flight
     from agentflow.endpoints.endpoint import Endpoint
     from agentflow.endpoints.model import ReplyStream
+    from agentflow.endpoints.patience import Patience
     from agentflow.endpoints.scheduler import Permit, Scheduler
 
-__all__ = ["EndpointStream", "OnRetry"]
+__all__ = ["EndpointStream"]
 
 _NONE_READY: deque[Delta] = deque(maxlen=0)
 
 _MAY_PASS = (EndpointUnavailable, QuotaExhausted, RateLimited)  # for which fallbacks are asked
 
-OnRetry: TypeAlias = Callable[[int, float, EndpointError], None]
-"""Told `(attempt, wait_s, error)` when attempt number `attempt` failed and another will follow."""
-
 
 class EndpointStream:
     """A reply as it comes: an async context manager and an async iterator of `Delta`.
 
-    Leaving the block early closes the request on the wire.
+    Leaving the block early closes the request on the wire. A `whole` reply is given once all of it
+    has come, so that a fault in its middle is one before its beginning: it is asked for again.
     """
 
     critical = False
@@ -66,15 +66,17 @@ class EndpointStream:
         resources: Resources,
         *,
         owns_resources: bool,
-        on_retry: OnRetry | None,
+        on_event: OnEvent | None,
         priority: int,
+        whole: bool = False,
     ) -> None:
         self._route: Iterator[Endpoint] = iter(endpoint.route())
         self._endpoint = next(self._route)
         self._request = request
         self._resources = resources
         self._owns_resources = owns_resources
-        self._on_retry = on_retry
+        self._on_event = on_event
+        self._whole = whole
         self._priority = priority
         self._stream: ReplyStream | None = None
         self._scheduler: Scheduler | None = None
@@ -84,6 +86,7 @@ class EndpointStream:
         self._began = 0.0
         self._queued = 0.0
         self._deltas: list[Delta] = []
+        self._unseen: list[Delta] = []  # of a whole reply that is not whole yet
         self._ready: deque[Delta] = _NONE_READY
         self._reply: Reply | None = None
         self._flight: Flight | None = None
@@ -157,9 +160,10 @@ class EndpointStream:
     @property
     def partial(self) -> Reply:
         """What has come: text, reasoning, complete calls. Its usage may be an estimate."""
-        text = "".join(d.text for d in self._deltas if type(d) is TextPiece)
-        reasoning = "".join(d.text for d in self._deltas if type(d) is ReasoningPiece)
-        calls = [d.call for d in self._deltas if type(d) is CallReady]
+        deltas = self._deltas or self._unseen
+        text = "".join(d.text for d in deltas if type(d) is TextPiece)
+        reasoning = "".join(d.text for d in deltas if type(d) is ReasoningPiece)
+        calls = [d.call for d in deltas if type(d) is CallReady]
         message = Message("assistant", text, calls=calls, reasoning=reasoning or None)
         spent: Usage | None = getattr(self._stream, "spent", None)
         return self._counted(Reply(message, replace(spent) if spent else Usage(), "cut", self.model))
@@ -178,7 +182,7 @@ class EndpointStream:
         if self._flight is not None:
             self._flight.lost()
         if self._permit is not None:
-            if self._deltas and self._reply is None:
+            if (self._deltas or self._unseen) and self._reply is None:
                 self._reply = self.partial
                 self._time()
             self._give_back(self._reply.usage if self._reply else None)
@@ -219,7 +223,7 @@ class EndpointStream:
             except EndpointError as error:
                 if isinstance(error, _MAY_PASS):
                     breaker.failed(self._now(), error)
-                    if self._next_endpoint():
+                    if self._next_endpoint(error):
                         continue
                 raise
             except BaseException:
@@ -235,7 +239,8 @@ class EndpointStream:
             try:
                 return await self._attempt()
             except EndpointError as error:
-                self._give_back(None)
+                self._give_back(self.partial.usage if self._unseen else None)
+                self._unseen = []
                 await self._close_stream()
                 attempts = attempts or Attempts(self._endpoint.retry)
                 number = attempts.number
@@ -243,8 +248,8 @@ class EndpointStream:
                 left = self._left()
                 if wait is None or (left is not None and wait >= left):
                     raise
-                if self._on_retry is not None:
-                    self._on_retry(number, wait, error)
+                if self._on_event is not None:
+                    self._on_event(Retrying(number, wait, error))
                 await asyncio.sleep(wait)
 
     async def _attempt(self) -> Delta:
@@ -261,28 +266,71 @@ class EndpointStream:
         if endpoint.allowance is not None:
             most = endpoint.most_tokens(request)
             self._hold = await endpoint.allowance.reserve(endpoint.name, *most, endpoint.price)
-        cost, output = endpoint.expected_tokens(request)
-        self._permit = await scheduler.admit(
-            cost, self._priority, output, group=request.group, retry=self.attempts > 0
-        )
-        self._queued += time.monotonic() - asked
+        self._permit = await self._admitted(endpoint, scheduler, request)
+        waited = time.monotonic() - asked
+        self._queued += waited
+        if self._on_event is not None:
+            self._on_event(Admitted(waited))
         self._sent_at = self._clock.time()
         self._stream = model.open(request, self._resources)
         self.attempts += 1
         hedge = endpoint.hedge
         delay = None if hedge is None else hedge.delay()
         try:
-            if delay is None:
-                delta = await self._read(self._stream)
-            else:
+            if delay is not None:
                 delta = await self._hedged(request, self._stream, self._permit, delay)
+            elif endpoint.patience is not None:
+                delta = await self._patiently(self._stream, endpoint.patience)
+            else:
+                delta = await self._read(self._stream)
         finally:
             self._observe(scheduler, self._stream, self._permit)
         self.first_token_s = self._clock.time() - self._sent_at
         if hedge is not None:
             hedge.took(self.first_token_s)
-        self._ready = getattr(self._stream, "ready", _NONE_READY)
+        if self._whole:
+            self._ready = await self._rest(self._stream, delta)
+        else:
+            self._ready = getattr(self._stream, "ready", _NONE_READY)
         return delta
+
+    async def _admitted(self, endpoint: Endpoint, scheduler: Scheduler, request: ChatRequest) -> Permit:
+        """Wait for the request's turn; a request that can't go at once is told for what it waits."""
+        cost, output = endpoint.expected_tokens(request)
+        if self._on_event is not None:
+            permit = scheduler.try_admit(cost, output)
+            if permit is not None:
+                return permit
+            standing = endpoint.standing()
+            self._on_event(Waiting(endpoint.name, "" if standing is None else str(standing)))
+        return await scheduler.admit(
+            cost, self._priority, output, group=request.group, retry=self.attempts > 0
+        )
+
+    async def _patiently(self, stream: ReplyStream, patience: Patience) -> Delta:
+        """Return the first delta, unless it takes longer than answers do."""
+        assert self._clock is not None
+        bound = patience.bound(self.attempts)
+        began = time.monotonic()
+        try:
+            async with self._clock.guard(bound):
+                delta = await self._read(stream)
+        except TimeoutError:
+            raise EndpointUnavailable(
+                f"{self.model}: no answer within {bound:g} s, far longer than others took"
+            ) from None
+        patience.took(time.monotonic() - began)
+        return delta
+
+    async def _rest(self, stream: ReplyStream, first: Delta) -> deque[Delta]:
+        """Return all deltas that follow the first."""
+        self._unseen = [first]
+        try:
+            while True:
+                self._unseen.append(await self._read(stream))
+        except StopAsyncIteration:
+            rest, self._unseen = deque(self._unseen[1:]), []
+            return rest
 
     def _observe(self, scheduler: Scheduler, stream: ReplyStream | None, permit: Permit | None) -> None:
         head = getattr(stream, "head", None)
@@ -304,6 +352,8 @@ class EndpointStream:
                 if further is not None:
                     second = endpoint.target.open(request, self._resources)
                     self.attempts += 1
+                    if self._on_event is not None:
+                        self._on_event(Hedged(delay))
                     readers[asyncio.create_task(self._read(second))] = (second, further)
             won = await _first_good(readers)
             self._stream, self._permit = readers.pop(won)
@@ -336,11 +386,13 @@ class EndpointStream:
         total = self._endpoint.timeouts.total
         return None if total is None else total - (time.monotonic() - self._began - self._queued)
 
-    def _next_endpoint(self) -> bool:
+    def _next_endpoint(self, error: EndpointError | None = None) -> bool:
         """Turn to the next fallback, if there is one."""
         following = next(self._route, None)
         if following is None:
             return False
+        if self._on_event is not None:
+            self._on_event(FellBack(self._endpoint.name, following.name, error))
         self._endpoint = following
         return True
 

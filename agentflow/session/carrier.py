@@ -7,13 +7,12 @@ session has no branches for a replay.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Protocol, Self, TypeAlias, cast
 
-from agentflow.endpoints import Endpoint
-from agentflow.errors import EndpointError
+from agentflow.endpoints import Endpoint, OnEvent
 from agentflow.runtime.ledger import Ledger, decode
 from agentflow.runtime.resources import Resources
 from agentflow_protocols.chat import (
@@ -37,7 +36,6 @@ __all__ = [
     "CarrierDelta",
     "CarrierStream",
     "Native",
-    "OnRetry",
     "Recorded",
 ]
 
@@ -46,8 +44,6 @@ CarrierDelta: TypeAlias = Delta | TrapReached | ProtocolViolation
 ANONYMOUS = "anonymous"  # in `ToolCall.extra`: the model gave the call no id, and is told nothing of it
 
 CUT_OFF = ("forged_interrupt", "unclosed")  # violations that the text of a reply does not show any more
-
-OnRetry = Callable[[int, float, EndpointError], None]
 
 
 class CarrierStream(Protocol):
@@ -109,7 +105,7 @@ class Carrier(Protocol):
     def late_results(self) -> bool:
         """Whether a second result of a call may follow its placeholder as a tool message."""
 
-    def stream(self, request: ChatRequest, resources: Resources, on_retry: OnRetry) -> CarrierStream:
+    def stream(self, request: ChatRequest, resources: Resources, on_event: OnEvent) -> CarrierStream:
         """Return the reply to `request` as a stream that is not yet begun."""
 
 
@@ -136,9 +132,9 @@ class Native:
         """Whether the endpoint takes a second result of a call."""
         return self.endpoint.capabilities.late_tool_results
 
-    def stream(self, request: ChatRequest, resources: Resources, on_retry: OnRetry) -> CarrierStream:
+    def stream(self, request: ChatRequest, resources: Resources, on_event: OnEvent) -> CarrierStream:
         """Return the endpoint's stream."""
-        return self.endpoint.stream(request, resources=resources, on_retry=on_retry)
+        return self.endpoint.stream(request, resources=resources, on_event=on_event)
 
 
 @dataclass(slots=True)

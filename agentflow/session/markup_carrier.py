@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from agentflow.endpoints import Endpoint
+from agentflow.endpoints import Endpoint, OnEvent
 from agentflow.runtime.resources import Resources
-from agentflow.session.carrier import OnRetry
 from agentflow.session.markup_stream import MarkupStream
 from agentflow.session.prompt import CHATML, Template, chat_messages, instructions, prompt_text
 from agentflow_protocols.chat import ChatRequest, Json, ToolSpec
@@ -36,14 +35,14 @@ class CmlChat:
         self.parallel = True
         self.late_results = False
 
-    def stream(self, request: ChatRequest, resources: Resources, on_retry: OnRetry) -> MarkupStream:
+    def stream(self, request: ChatRequest, resources: Resources, on_event: OnEvent) -> MarkupStream:
         """Return the reply, from where the conversation stopped."""
         system = instructions(self.markup, request.tools)
         prefill = self.endpoint.capabilities.prefill != "none"
         asked = replace(
             request, messages=chat_messages(request, self.markup, system, prefill), tools=(), output=None
         )
-        inner = self.endpoint.stream(asked, resources=resources, on_retry=on_retry)
+        inner = self.endpoint.stream(asked, resources=resources, on_event=on_event)
         return MarkupStream(inner, self.markup)
 
 
@@ -72,7 +71,7 @@ class CmlText:
         self.late_results = False
         self._grammar: tuple[tuple[Sequence[ToolSpec], Mapping[str, Json] | None], str] = (((), None), "")
 
-    def stream(self, request: ChatRequest, resources: Resources, on_retry: OnRetry) -> MarkupStream:
+    def stream(self, request: ChatRequest, resources: Resources, on_event: OnEvent) -> MarkupStream:
         """Return the reply, from where the text stopped."""
         system = instructions(self.markup, request.tools)
         settings = request.settings
@@ -89,7 +88,7 @@ class CmlText:
             grammar=self._grammar_of(request),
             settings=replace(settings, stop=stop),
         )
-        inner = self.endpoint.stream(asked, resources=resources, on_retry=on_retry)
+        inner = self.endpoint.stream(asked, resources=resources, on_event=on_event)
         return MarkupStream(inner, self.markup)
 
     def _grammar_of(self, request: ChatRequest) -> str | None:

@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
+from agentflow import endpoints
+from agentflow.endpoints import Decision, OnEvent
 from agentflow.errors import EndpointError, EndpointUnavailable
 from agentflow.runtime.ledger import digest, encode
 from agentflow.session.call import Board, Call
@@ -25,7 +27,15 @@ from agentflow_protocols.chat import (
     Usage,
 )
 from agentflow_protocols.cml import ProtocolViolation, TrapReached
-from agentflow_protocols.trace import ModelCalled, ModelFinished, ReasoningDelta, Retrying, TextDelta
+from agentflow_protocols.trace import (
+    FellBack,
+    ModelCalled,
+    ModelFinished,
+    ReasoningDelta,
+    Retrying,
+    TextDelta,
+    Throttled,
+)
 
 if TYPE_CHECKING:
     from agentflow.runtime.context import Context
@@ -121,13 +131,25 @@ class ModelStep:
             if ledger.durable:
                 await ledger.barrier()
 
-            def on_retry(attempt: int, wait_s: float, error: EndpointError) -> None:
-                context.emit(Retrying(persona.carrier.name, attempt, wait_s, str(error)[:300]))
-
-            stream = persona.carrier.stream(request, context.resources, on_retry)
+            stream = persona.carrier.stream(request, context.resources, self._told(persona.carrier.name))
             written = await self._read(stream, key, persona, replayed=False)
         self._finish(turn, persona, written, recorded, stream, data, hashed)
         return written
+
+    def _told(self, model: str) -> OnEvent:
+        """Return what makes events of the endpoint's decisions on a request."""
+        emit = self._context.emit
+
+        def told(decision: Decision) -> None:
+            match decision:
+                case endpoints.Retrying(attempt, wait_s, error):
+                    emit(Retrying(model, attempt, wait_s, str(error)[:300]))
+                case endpoints.Waiting(name, binds):
+                    emit(Throttled(name, binds))
+                case endpoints.FellBack(source, target, error):
+                    emit(FellBack(source, target, "" if error is None else str(error)[:300]))
+
+        return told
 
     def _input(self, request: ChatRequest, messages: Sequence[Message]) -> tuple[bytes, str]:
         """Return the step's new input as JSON, and the hash of all of it."""

@@ -21,6 +21,7 @@ __all__ = [
     "Compacted",
     "Custom",
     "Event",
+    "FellBack",
     "HandedOff",
     "Interrupted",
     "Lagged",
@@ -33,6 +34,7 @@ __all__ = [
     "StepFinished",
     "StepStarted",
     "TextDelta",
+    "Throttled",
     "ToolCalled",
     "ToolFinished",
     "ToolProgress",
@@ -209,6 +211,23 @@ class Retrying(Event):
     model: str
     attempt: int
     wait_s: float
+    reason: str
+
+
+@dataclass(slots=True)
+class Throttled(Event):
+    """A request waits for its turn at a limit; `binds` says at which, and how far it is used."""
+
+    model: str
+    binds: str
+
+
+@dataclass(slots=True)
+class FellBack(Event):
+    """The endpoint `model` has given up, and `target` is asked in its place."""
+
+    model: str
+    target: str
     reason: str
 
 

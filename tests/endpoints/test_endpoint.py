@@ -12,7 +12,7 @@ import time
 import pytest
 from tenacity import stop_after_attempt, wait_fixed, wait_none
 
-from agentflow.endpoints import Capabilities, Endpoint, Price, Retry, Timeouts
+from agentflow.endpoints import Admitted, Capabilities, Endpoint, Price, Retry, Retrying, Timeouts
 from agentflow.errors import (
     BadResponse,
     ContextOverflow,
@@ -153,11 +153,13 @@ async def test_what_may_pass_is_tried_again(client, fault):
     with LoopbackServer("Fine.", faults=[fault, fault]) as server:
         endpoint = Endpoint("m", base_url=server.url, http_client=client, retry=AT_ONCE)
         told = []
-        async with endpoint, endpoint.stream(ASK, on_retry=lambda *what: told.append(what)) as stream:
+        async with endpoint, endpoint.stream(ASK, on_event=told.append) as stream:
             await drain(stream)
         assert stream.reply.message.text == "Fine."
         assert len(server.requests) == stream.attempts == stream.reply.usage.requests == 3
-        assert [(attempt, wait) for attempt, wait, _ in told] == [(1, 0.0), (2, 0.0)]
+        retries = [told for told in told if isinstance(told, Retrying)]
+        assert [(retry.attempt, retry.wait_s) for retry in retries] == [(1, 0.0), (2, 0.0)]
+        assert sum(isinstance(told, Admitted) for told in told) == 3
 
 
 @pytest.mark.parametrize("fault", ["cut", "truncate", "error", "stall", "malformed"])
@@ -230,11 +232,9 @@ async def test_retry_after_is_kept_and_jittered():
     with LoopbackServer(faults=[Fault("status", 429, 0.2)]) as server:
         endpoint = Endpoint("m", base_url=server.url, retry=Retry(wait=wait_fixed(30)))
         waits = []
-        async with endpoint.stream(
-            ASK, on_retry=lambda _, wait, error: waits.append((wait, error))
-        ) as stream:
+        async with endpoint.stream(ASK, on_event=waits.append) as stream:
             await drain(stream)
-        [(wait, error)] = waits
+        [(wait, error)] = [(told.wait_s, told.error) for told in waits if isinstance(told, Retrying)]
         assert isinstance(error, RateLimited)
         assert 0.2 <= error.retry_after <= 0.21
         assert error.retry_after <= wait <= 0.32
@@ -259,10 +259,14 @@ async def test_time_outs_name_what_was_waited_for(client):
             with pytest.raises(EndpointUnavailable, match=f"{where}: no answer within 0.1 s"):
                 await endpoint.complete("x")
             await server.until(lambda: len(server.disconnects) == 1)
-        endpoint = Endpoint("m", base_url=server.url, http_client=client, timeouts=Timeouts(idle=0.1))
+        endpoint = Endpoint(
+            "m", base_url=server.url, http_client=client, timeouts=Timeouts(idle=0.1), retry=1
+        )
         with pytest.raises(EndpointUnavailable, match=f"{where}: sent nothing for 0.1 s"):
             await endpoint.complete("x")
-        endpoint = Endpoint("m", base_url=server.url, http_client=client, timeouts=Timeouts(total=0.1))
+        endpoint = Endpoint(
+            "m", base_url=server.url, http_client=client, timeouts=Timeouts(total=0.1), retry=1
+        )
         with pytest.raises(EndpointUnavailable, match=r"no whole reply within 0.1 s"):
             await endpoint.complete("x")
 

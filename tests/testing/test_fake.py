@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from agentflow.endpoints import Endpoint, Price, Retry, Timeouts
+from agentflow.endpoints import Endpoint, Price, Retry, Retrying, Timeouts
 from agentflow.errors import EndpointUnavailable, RunError, UserError
 from agentflow.testing import FakeEndpoint, LoopbackServer, ScriptedCall, ScriptedReply, VirtualClock
 from agentflow_protocols.chat import ChatRequest, Message, Reply, Settings, ToolCall, Usage
@@ -84,11 +84,15 @@ def test_waits_between_attempts_are_on_the_loops_clock():
     async def main():
         fake = FakeEndpoint([{"error": 503}] * 3 + ["Fine."], retry=Retry(wait=lambda state: 600.0))
         waits = []
-        stream = fake.stream(ChatRequest([]), on_retry=lambda *what: waits.append(what[:2]))
+        stream = fake.stream(ChatRequest([]), on_event=waits.append)
         async with stream:
             async for _ in stream:
                 pass
-        assert waits == [(1, 600), (2, 600), (3, 600)]
+        assert [(w.attempt, w.wait_s) for w in waits if isinstance(w, Retrying)] == [
+            (1, 600),
+            (2, 600),
+            (3, 600),
+        ]
         assert stream.first_token_s == 0
 
     with VirtualClock() as clock:

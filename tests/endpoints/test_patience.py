@@ -1,0 +1,28 @@
+"""How long an answer is waited for."""
+
+from __future__ import annotations
+
+from agentflow.endpoints.patience import Patience
+
+
+def test_until_something_is_known_it_is_long() -> None:
+    patience = Patience()
+    for _ in range(19):
+        patience.took(0.5)
+    assert patience.bound(1) == 600.0
+
+
+def test_it_follows_what_answers_take() -> None:
+    patience = Patience()
+    for seconds in range(1, 41):
+        patience.took(float(seconds) / 10)
+    assert patience.bound(1) == 20 * 3.8
+    assert patience.bound(2) == 2 * 20 * 3.8
+    assert patience.bound(9) == 600.0
+
+
+def test_it_is_never_hasty() -> None:
+    patience = Patience()
+    for _ in range(20):
+        patience.took(0.01)
+    assert patience.bound(1) == 30.0
