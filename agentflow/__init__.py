@@ -12,6 +12,7 @@ from agentflow._version import __version__
 
 if TYPE_CHECKING:
     from agentflow.agent import Agent, JsonSchema
+    from agentflow.batch import Batch, BatchOptions, BatchReport
     from agentflow.endpoints import Endpoint, Price, Retry, Timeouts
     from agentflow.errors import (
         AgentflowError,
@@ -40,6 +41,9 @@ if TYPE_CHECKING:
 __all__ = [
     "Agent",
     "AgentflowError",
+    "Batch",
+    "BatchOptions",
+    "BatchReport",
     "Context",
     "Endpoint",
     "EndpointError",
@@ -80,6 +84,7 @@ __all__ = [
 
 _HOMES = {
     "agentflow.agent": ("Agent", "JsonSchema"),
+    "agentflow.batch": ("Batch", "BatchOptions", "BatchReport"),
     "agentflow.endpoints": ("Endpoint", "Price", "Retry", "Timeouts"),
     "agentflow.errors": (
         "AgentflowError",

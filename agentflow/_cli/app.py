@@ -11,6 +11,7 @@ import typer
 import typer.core
 import typer.main
 
+from agentflow._cli.batch import batch
 from agentflow._cli.chat import chat
 from agentflow._cli.check import check
 from agentflow._cli.models import models
@@ -86,6 +87,7 @@ def make_app() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(_root)
+    app.add_typer(batch)
     app.command()(chat)
     app.command()(check)
     app.add_typer(models)

@@ -13,7 +13,9 @@ __all__ = ["schema"]
 
 
 def schema(
-    name: Annotated[str, typer.Argument(metavar="[workflow|trace]", help="Which schema.")] = "workflow",
+    name: Annotated[
+        str, typer.Argument(metavar="[workflow|trace|experiment]", help="Which schema.")
+    ] = "workflow",
     as_data: Json = True,
     quiet: Quiet = False,
     no_color: NoColor = False,

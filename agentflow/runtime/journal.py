@@ -157,6 +157,9 @@ class Journal(Protocol):
     async def runs(self, status: str | None = None) -> Sequence[RunRow]:
         """Return the outermost runs, the newest first."""
 
+    async def steps(self, run: str, first: str, last: str) -> Sequence[StepFact]:
+        """Return the steps of `run` whose keys lie from `first` up to `last`, by key: a page of many."""
+
     async def artifact(self, run: str, name: str) -> bytes | None:
         """Return an artifact's data."""
 

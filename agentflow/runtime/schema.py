@@ -208,6 +208,13 @@ class Reader:
                 records[name].signals[key] = value
         return records
 
+    def steps(self, run: str, first: str, last: str) -> list[StepFact]:
+        """Return the steps of `run` whose keys lie from `first` up to `last`, by key."""
+        rows = self._db.execute(
+            f"SELECT {_STEP} FROM step WHERE run = ? AND key BETWEEN ? AND ? ORDER BY key", (run, first, last)
+        )
+        return [StepFact(*row) for row in rows]
+
     def waiting(self, run: str) -> list[tuple[str, bytes]]:
         """Return what the run waits for: names and payloads."""
         return self._db.execute(

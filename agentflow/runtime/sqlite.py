@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import IO, TypeVar
 
 from agentflow.errors import AgentflowError, RunError
-from agentflow.runtime.journal import Fact, RunRecord, RunRow
+from agentflow.runtime.journal import Fact, RunRecord, RunRow, StepFact
 from agentflow.runtime.schema import INSERTS, Reader, prepare, refuse_foreign
 
 __all__ = ["SqliteJournal"]
@@ -103,6 +103,10 @@ class SqliteJournal:
     async def runs(self, status: str | None = None) -> Sequence[RunRow]:
         """Return the outermost runs, the newest first."""
         return await self._ask(lambda db: Reader(db).runs(status))
+
+    async def steps(self, run: str, first: str, last: str) -> Sequence[StepFact]:
+        """Return the steps whose keys lie from `first` up to `last`."""
+        return await self._ask(lambda db: Reader(db).steps(run, first, last))
 
     async def artifact(self, run: str, name: str) -> bytes | None:
         """Return an artifact's data."""

@@ -13,9 +13,10 @@ from agentflow.workflow.check import WorkflowError, check_workflow
 from agentflow.workflow.inputs import input_from_text
 
 if TYPE_CHECKING:
+    from agentflow.workflow.batches import load_endpoints
     from agentflow.workflow.loaded import LoadedWorkflow, load
 
-__all__ = ["LoadedWorkflow", "WorkflowError", "check_workflow", "input_from_text", "load"]
+__all__ = ["LoadedWorkflow", "WorkflowError", "check_workflow", "input_from_text", "load", "load_endpoints"]
 
 
 def __getattr__(name: str) -> object:
@@ -24,4 +25,8 @@ def __getattr__(name: str) -> object:
         from agentflow.workflow import loaded as module
 
         return getattr(module, name)
+    if name == "load_endpoints":
+        from agentflow.workflow.batches import load_endpoints
+
+        return load_endpoints
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

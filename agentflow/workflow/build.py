@@ -10,7 +10,8 @@ from types import ModuleType
 from typing import TypeVar, cast
 
 from agentflow.agent import Agent, JsonSchema
-from agentflow.endpoints import Endpoint, Price, ReplyCache, Timeouts
+from agentflow.batch.apis import Options
+from agentflow.endpoints import Allowance, Endpoint, Price, ReplyCache, Timeouts
 from agentflow.errors import UserError
 from agentflow.runtime import Limits, Timer
 from agentflow.session import Carrier, CmlChat, CmlText, InFlight
@@ -32,12 +33,11 @@ from agentflow_protocols.workflow import (
     Problem,
     SettingsSection,
     TeamUse,
-    TimeoutsSection,
     ToolSection,
     Workflow,
 )
 
-__all__ = ["build_agents", "build_endpoints", "build_limits", "build_team", "build_tools"]
+__all__ = ["build_agents", "build_endpoints", "build_limits", "build_team", "build_tools", "endpoint_options"]
 
 T = TypeVar("T")
 AnyTool = Tool[..., object]
@@ -88,29 +88,39 @@ def _endpoint(
         capabilities = replace(known, **section.capabilities.model_dump(exclude_none=True))
     else:
         capabilities = None
-    price = section.price
-    free = Price(0.0, 0.0) if model.partition(":")[0] in FREE_SCHEMES else None
+    options = endpoint_options(section)
+    options["fallback"] = fallback
+    if model.partition(":")[0] in FREE_SCHEMES:
+        options.setdefault("price", Price(0.0, 0.0))
     return Endpoint(
         model,
         base_url=None if replaced else section.base_url,
         api_key_env=None if replaced else section.api_key_env,
-        requests_per_minute=section.requests_per_minute,
-        tokens_per_minute=section.tokens_per_minute,
-        concurrency=section.concurrency,
-        settings=_settings(section.settings),
-        price=Price(price.input, price.output, price.cached) if price else free,
-        retry=None if section.retries is None else section.retries + 1,
-        timeouts=_timeouts(section.timeouts),
-        fallback=fallback,
-        learn=section.learn,
-        hedge=section.hedge,
-        cache=ReplyCache() if section.cache else None,
         capabilities=capabilities,
+        **options,
     )
 
 
-def _timeouts(section: TimeoutsSection | None) -> Timeouts | None:
-    return None if section is None else Timeouts(**section.model_dump(exclude_none=True))
+def endpoint_options(section: EndpointSection) -> Options:
+    """Return what a section says of its endpoint, beside its place and what it can do."""
+    said: dict[str, object] = {
+        name: value
+        for name in ("requests_per_minute", "tokens_per_minute", "concurrency", "learn", "hedge")
+        if (value := getattr(section, name)) is not None
+    }
+    if section.settings is not None:
+        said["settings"] = _settings(section.settings)
+    if section.price is not None:
+        said["price"] = Price(section.price.input, section.price.output, section.price.cached)
+    if section.retries is not None:
+        said["retry"] = section.retries + 1
+    if section.timeouts is not None:
+        said["timeouts"] = Timeouts(**section.timeouts.model_dump(exclude_none=True))
+    if section.cache:
+        said["cache"] = ReplyCache()
+    if section.budget is not None:
+        said["allowance"] = Allowance(tokens=section.budget.tokens, usd=section.budget.usd)
+    return cast("Options", said)
 
 
 def _settings(section: SettingsSection | None) -> Settings | None:

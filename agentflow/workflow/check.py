@@ -79,6 +79,8 @@ def _templates(parsed: Parsed) -> Iterator[Problem]:
     for section in ("agent", "team"):
         if isinstance(parsed.merged.get(section), dict):
             yield from _in_templates(parsed, (section, "input"), names)
+    if isinstance(parsed.merged.get("batch"), dict):
+        yield from _in_templates(parsed, ("batch", "file"), names)
     yield from _in_templates(parsed, ("output",), {**names, "output": None, "run": RUN_NAMES})
     for name in _names(parsed, "agents"):
         yield from _in_templates(parsed, ("agents", name, "instructions"), names)

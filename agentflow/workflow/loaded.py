@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import cast
 
@@ -15,6 +15,7 @@ from agentflow.endpoints import Endpoint
 from agentflow.runtime import Context, Limits
 from agentflow.team import Team
 from agentflow.team.team import TURNS as TEAM_TURNS
+from agentflow.workflow.batches import build_batch
 from agentflow.workflow.build import (
     AnyTool,
     build_agents,
@@ -28,7 +29,7 @@ from agentflow.workflow.inputs import read_inputs
 from agentflow.workflow.tally import tally_of
 from agentflow.workflow.templates import render
 from agentflow_protocols.chat import Json
-from agentflow_protocols.workflow import InputSection, LimitsSection, Parsed, Workflow
+from agentflow_protocols.workflow import BatchUse, InputSection, LimitsSection, Parsed, Workflow
 
 __all__ = ["LoadedWorkflow", "load"]
 
@@ -83,6 +84,8 @@ class LoadedWorkflow:
     def limits(self) -> Limits | None:
         """The limits of a whole run: the workflow's, and those of the agent that it runs."""
         workflow = self.workflow
+        if workflow.batch is not None:
+            return build_limits(workflow.limits)
         if workflow.team is not None:
             return build_limits(workflow.limits, LimitsSection(turns=TEAM_TURNS))
         return build_limits(workflow.limits, workflow.agents[workflow.entry[0]].limits, _TURNS)
@@ -105,6 +108,8 @@ class LoadedWorkflow:
     def check_endpoints(self) -> None:
         """Look that every endpoint of this run can be used. Raises `UserError` for a missing key or file."""
         agents, wanted = self.workflow.agents, list(self.workflow.entry)
+        if self.workflow.batch is not None and self.workflow.batch.endpoint is not None:
+            self.endpoints[self.workflow.batch.endpoint].check()
         seen: set[str] = set()
         while wanted:
             name = wanted.pop()
@@ -123,6 +128,8 @@ class LoadedWorkflow:
     async def __run__(self, context: Context[object], input: Mapping[str, Json] | None) -> Json:
         """Run the agent with the inputs and return its output, or the rendered `output`."""
         inputs = self.read_inputs(input if input is not None else self.given or {})
+        if self.workflow.batch is not None:
+            return await self._batch(context, self.workflow.batch, inputs)
         agent = self.agent(inputs)
         where = "agent.input" if self.workflow.team is None else "team.input"
         text = render(self.workflow.use.input, {"inputs": inputs}, where)
@@ -144,3 +151,20 @@ class LoadedWorkflow:
         return render(
             cast("Json", self.workflow.output), {"inputs": inputs, "output": output, "run": run}, "output"
         )
+
+    async def _batch(self, context: Context[object], batch: BatchUse, inputs: Mapping[str, Json]) -> Json:
+        """Ask the prompts of a batch and return its figures, or the rendered `output`."""
+        report = await build_batch(self.parsed, batch, self.endpoints, inputs).__run__(context)
+        output = cast("Json", asdict(report))
+        if self.workflow.output is None:
+            return output
+        run: dict[str, object] = {
+            "id": context.run_id,
+            "seconds": report.wall_s,
+            "calls": 0,
+            "calls_s": 0.0,
+            "cost": report.cost,
+            "tokens": report.tokens,
+        }
+        names: dict[str, object] = {"inputs": inputs, "output": output, "run": run}
+        return render(cast("Json", self.workflow.output), names, "output")

@@ -1,4 +1,4 @@
-"""The JSON Schemas of what agentflow reads and writes: workflow files, lines of a trace."""
+"""The JSON Schemas of what agentflow reads and writes: workflow files, experiments, lines of a trace."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from dataclasses import fields
 from pydantic import JsonValue
 
 from agentflow_protocols.chat.messages import Usage
+from agentflow_protocols.experiment.schema import record_schema
 from agentflow_protocols.trace import EVENTS
 from agentflow_protocols.workflow.models import Workflow
 
 __all__ = ["SCHEMAS", "schema_of"]
 
-SCHEMAS = ("trace", "workflow")
+SCHEMAS = ("experiment", "trace", "workflow")
 _DRAFT = "https://json-schema.org/draft/2020-12/schema"
 _KINDS: dict[str, dict[str, JsonValue]] = {
     "str": {"type": "string"},
@@ -29,11 +30,15 @@ _KINDS: dict[str, dict[str, JsonValue]] = {
 
 def schema_of(name: str) -> dict[str, JsonValue]:
     """Return the JSON Schema called `name`, one of `SCHEMAS`. Raises `KeyError` for another."""
-    return {"trace": _trace, "workflow": _workflow}[name]()
+    return {"experiment": _experiment, "trace": _trace, "workflow": _workflow}[name]()
 
 
 def _workflow() -> dict[str, JsonValue]:
     return {"$schema": _DRAFT, **Workflow.model_json_schema()}
+
+
+def _experiment() -> dict[str, JsonValue]:
+    return {"$schema": _DRAFT, **record_schema()}
 
 
 def _trace() -> dict[str, JsonValue]:

@@ -66,7 +66,7 @@ def test_the_schemas_are_the_published_ones(name: str, capsys: pytest.CaptureFix
 def test_an_unknown_schema_is_wrong_use(capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command(["schema", "trase"]) == 2
     assert capsys.readouterr().err == (
-        "error: no schema `trase`; allowed: trace, workflow (did you mean `trace`?)\n"
+        "error: no schema `trase`; allowed: experiment, trace, workflow (did you mean `trace`?)\n"
     )
 
 

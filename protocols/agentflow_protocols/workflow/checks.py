@@ -16,7 +16,8 @@ from agentflow_protocols.workflow.secret import looks_secret, names_secret
 __all__ = ["FREE_SCHEMES", "LATER_SECTIONS", "TEAM_COMMANDS", "TEAM_DUTIES", "Report", "check", "items"]
 
 FREE_SCHEMES = ("builtin", "in-flight", "local", "scripted")
-LATER_SECTIONS = ("plan", "dual", "tournament", "review", "batch", "bench")
+LATER_SECTIONS = ("plan", "dual", "tournament", "review", "bench")
+_RUNNABLE = ("agent", "team", "batch")
 TEAM_COMMANDS = ("assign", "reassign", "tell", "board")
 TEAM_DUTIES = ("report", "ask")
 
@@ -44,13 +45,14 @@ def check(file: Mapping[str, JsonValue], report: Report) -> Iterator[Problem]:
 def _sections(file: Mapping[str, JsonValue], report: Report) -> Iterator[Problem]:
     for name in LATER_SECTIONS:
         if name in file:
-            yield report([name], f"`{name}:` is not in this version; allowed: `agent:`, `team:`", key=True)
-    runnable = [name for name in ("agent", "team", *LATER_SECTIONS) if name in file]
+            allowed = ", ".join(f"`{known}:`" for known in _RUNNABLE)
+            yield report([name], f"`{name}:` is not in this version; allowed: {allowed}", key=True)
+    runnable = [name for name in (*_RUNNABLE, *LATER_SECTIONS) if name in file]
     if len(runnable) > 1:
         last = max(runnable, key=list(file).index)
         yield report([last], f"a file has one runnable section; found {' and '.join(runnable)}", key=True)
     elif not runnable:
-        yield report([], "nothing to run: write `agent: NAME` with one of the agents, or `team:`")
+        yield report([], "nothing to run: write `agent: NAME` with one of the agents, `team:` or `batch:`")
     if isinstance(agent := file.get("agent"), str) and "input" not in items(file.get("inputs")):
         yield report(
             ["agent"],
@@ -93,6 +95,9 @@ def _references(file: Mapping[str, JsonValue], report: Report) -> Iterator[Probl
     if isinstance(use, str):
         place = ["agent"] if isinstance(agent, str) else ["agent", "use"]
         yield from _known("agent", use, items(file.get("agents")), place, report)
+    asked = items(file.get("batch")).get("endpoint")
+    if isinstance(asked, str):
+        yield from _known("endpoint", asked, items(file.get("endpoints")), ["batch", "endpoint"], report)
 
 
 def _team(file: Mapping[str, JsonValue], report: Report) -> Iterator[Problem]:

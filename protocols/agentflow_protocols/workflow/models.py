@@ -25,6 +25,8 @@ from agentflow_protocols.errors import RemoteProtocolError
 __all__ = [
     "AgentSection",
     "AgentUse",
+    "BatchUse",
+    "BudgetSection",
     "CapabilitiesSection",
     "Duration",
     "EndpointSection",
@@ -190,6 +192,19 @@ class CapabilitiesSection(_Section):
     context_window: Count | None = None
 
 
+class BudgetSection(_Section):
+    """What may be spent in all."""
+
+    tokens: Positive | None = None
+    usd: Positive | None = None
+
+    @model_validator(mode="after")
+    def _something(self) -> BudgetSection:
+        if self.tokens is None and self.usd is None:
+            raise ValueError("write `tokens` or `usd`")
+        return self
+
+
 class EndpointSection(_Section):
     """A model and the limits of the service that runs it. Keys come from the environment only."""
 
@@ -215,6 +230,7 @@ class EndpointSection(_Section):
     )
     cache: bool = Field(False, description="Answer what was asked before without asking again.")
     capabilities: CapabilitiesSection | None = None
+    budget: BudgetSection | None = Field(None, description="What may be spent on it in all.")
 
 
 class McpTool(_Section):
@@ -363,6 +379,34 @@ class TeamUse(_Section):
     input: str = Field("{{ inputs.input }}", description="A template; default: the input named `input`.")
 
 
+class BatchUse(_Section):
+    """The experiment that is run: a file of prompts, and how they are asked."""
+
+    file: str = Field(description="A .jsonl or .csv file; a template, in which `inputs` may be used.")
+    endpoint: Name | None = Field(
+        None, description="Who answers every prompt; default: whom its `api` and `model_name` name."
+    )
+    output: str | None = Field(None, description="The completed file; default: NAME-completed.jsonl.")
+    data_folder: str | None = Field(None, description="A folder with input, output and media, as prompto's.")
+    max_queries: Positive | None = Field(None, description="Requests a minute of a queue; default: learned.")
+    max_attempts: Count = 5
+    parallel: bool = Field(False, description="A queue for each group or api.")
+    rates: dict[str, JsonValue] = Field({}, description="Requests a minute by group or api, and model.")
+    tokens_per_minute: Positive | None = None
+    concurrency: Count | None = None
+    timeout: Duration | None = Field(None, description="For one answer; default: learned.")
+    in_order: bool = Field(False, description="Also write the output in the order of the input.")
+    csv: bool = Field(False, description="Also write the output as CSV.")
+    scorers: list[Literal["match", "includes"]] = []
+    resume: Literal["auto", "resume", "fresh"] = "auto"
+
+    @model_validator(mode="after")
+    def _one_place(self) -> BatchUse:
+        if self.output is not None and self.data_folder is not None:
+            raise ValueError("write `output` or `data_folder`, not both")
+        return self
+
+
 class Shared(_Section):
     """A file for `include:`, which holds endpoints, tools and agents."""
 
@@ -377,7 +421,9 @@ class Workflow(_Section):
 
     model_config = ConfigDict(
         title="agentflow workflow, version 1",
-        json_schema_extra={"oneOf": [{"required": ["agent"]}, {"required": ["team"]}]},
+        json_schema_extra={
+            "oneOf": [{"required": ["agent"]}, {"required": ["team"]}, {"required": ["batch"]}]
+        },
     )
 
     agentflow: Literal[1] = Field(description="The version of this schema.")
@@ -396,6 +442,7 @@ class Workflow(_Section):
     team: TeamUse | None = Field(
         None, description="The team to run: {leader: NAME, workers: [NAME, …], input: TEMPLATE}."
     )
+    batch: BatchUse | None = Field(None, description="The experiment to run: {file: PATH, endpoint: NAME}.")
     output: JsonValue = Field(
         None, description="Templates; `inputs`, `output` and `run` may be used in them."
     )
@@ -403,7 +450,7 @@ class Workflow(_Section):
 
     @property
     def use(self) -> AgentUse | TeamUse:
-        """What is run."""
+        """The agent or the team that is run."""
         use = self.agent or self.team
         assert use is not None
         return use
