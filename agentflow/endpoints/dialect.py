@@ -26,8 +26,12 @@ from agentflow_protocols.chat import (
     responses,
     responses_reply,
 )
+from agentflow_protocols.chat.anthropic_batches import AnthropicBatches
+from agentflow_protocols.chat.batches import BatchApi
 from agentflow_protocols.chat.capabilities import Capabilities
+from agentflow_protocols.chat.gemini_batches import GeminiBatches
 from agentflow_protocols.chat.messages import ChatRequest, Delta, Reply, Usage
+from agentflow_protocols.chat.openai_batches import OpenAIBatches
 from agentflow_protocols.chat.server_error import ServerError, parse_error
 
 __all__ = [
@@ -37,6 +41,7 @@ __all__ = [
     "GENERATE_CONTENT",
     "MESSAGES",
     "OLLAMA",
+    "OPENAI",
     "QUART",
     "RESPONSES",
     "VERTEX",
@@ -99,7 +104,7 @@ class Dialect:
 
     `path(request, model, stream)` goes behind the base address; `headers(key)` are the
     dialect's own, with the key where there is one; `parse_error` reads the body of a refusal;
-    `vectors` is None where the provider makes no embeddings.
+    `vectors` is None where the provider makes no embeddings, `batches` where it has no batch API.
     """
 
     name: str
@@ -110,6 +115,7 @@ class Dialect:
     parse_reply: Callable[[bytes], Reply]
     parse_error: Callable[[bytes], ServerError] = parse_error
     vectors: Vectors | None = _VECTORS
+    batches: BatchApi | None = None
 
 
 def bearer(key: str | None) -> dict[str, str]:
@@ -143,6 +149,7 @@ MESSAGES = Dialect(
     anthropic_reply.message_reader,
     anthropic_reply.parse_message,
     vectors=None,
+    batches=AnthropicBatches(),
 )
 
 
@@ -163,6 +170,7 @@ GENERATE_CONTENT = Dialect(
         gemini_embeddings.encode_embed_contents,
         gemini_embeddings.parse_embed_contents,
     ),
+    GeminiBatches(),
 )
 
 
@@ -171,7 +179,9 @@ def _vertex_path(request: ChatRequest, model: str, stream: bool) -> str:
     return gemini.content_path(request, name, stream)
 
 
-VERTEX = replace(GENERATE_CONTENT, name="vertex", path=_vertex_path, headers=bearer, vectors=None)
+VERTEX = replace(
+    GENERATE_CONTENT, name="vertex", path=_vertex_path, headers=bearer, vectors=None, batches=None
+)
 
 
 RESPONSES = Dialect(
@@ -181,7 +191,9 @@ RESPONSES = Dialect(
     responses.encode_response,
     responses_reply.response_reader,
     responses_reply.parse_response,
+    batches=OpenAIBatches(),
 )
+OPENAI = replace(CHAT_COMPLETIONS, name="openai", batches=OpenAIBatches())
 
 
 OLLAMA = Dialect(
@@ -217,8 +229,9 @@ def _azure_headers(key: str | None) -> dict[str, str]:
     return {} if key is None else {"api-key": key}
 
 
-AZURE = replace(CHAT_COMPLETIONS, name="azure", headers=_azure_headers)
-AZURE_RESPONSES = replace(RESPONSES, name="azure-responses", headers=_azure_headers)
+_AZURE_BATCHES = OpenAIBatches(most_requests=100_000, prefix="")
+AZURE = replace(CHAT_COMPLETIONS, name="azure", headers=_azure_headers, batches=_AZURE_BATCHES)
+AZURE_RESPONSES = replace(RESPONSES, name="azure-responses", headers=_azure_headers, batches=_AZURE_BATCHES)
 
 
 def azure_place(base_url: str, dialect: Dialect) -> tuple[str, Dialect]:
@@ -241,10 +254,15 @@ def azure_place(base_url: str, dialect: Dialect) -> tuple[str, Dialect]:
         return base_url, dialect
     if not version:
         return f"{root}/v1", dialect
-    end = f"?api-version={quote(version)}"
+    dated = f"api-version={quote(version)}"
+
+    def deployed(model: str, path: str) -> str:
+        return f"/deployments/{quote(model)}{path}?{dated}"
+
     older = replace(
         dialect,
-        path=lambda request, model, stream: f"/{quote(model)}{_path(request, model, stream)}{end}",
-        vectors=replace(_VECTORS, path=lambda model: f"/{quote(model)}/embeddings{end}"),
+        path=lambda request, model, stream: deployed(model, _path(request, model, stream)),
+        vectors=replace(_VECTORS, path=lambda model: deployed(model, "/embeddings")),
+        batches=replace(_AZURE_BATCHES, query=dated),
     )
-    return f"{root}/deployments", older
+    return root, older

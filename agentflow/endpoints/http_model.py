@@ -25,7 +25,7 @@ from agentflow_protocols.errors import LocalProtocolError, RemoteProtocolError
 if TYPE_CHECKING:
     from httpx2 import AsyncClient
 
-__all__ = ["Credentials", "HttpModel", "HttpReplyStream"]
+__all__ = ["Credentials", "HttpModel", "HttpReplyStream", "read_body"]
 
 # How long the end of a body may stay out after the reply's own end. A connection that is
 # closed for want of it costs the next request a handshake.
@@ -102,10 +102,10 @@ class HttpModel:
         try:
             observe(response.status, response.headers)
             if response.status != 200:
-                fault = await _read(response, _MAX_ERROR_BODY)
+                fault = await read_body(response, _MAX_ERROR_BODY)
                 error = self.dialect.parse_error(fault)
                 raise classify(self.name, response.status, error, response.headers)
-            vectors, usage = form.parse(await _read(response, None), len(texts))
+            vectors, usage = form.parse(await read_body(response, None), len(texts))
         except RemoteProtocolError as error:
             raise BadResponse(f"{self.name}: {error}", status=200) from None
         finally:
@@ -253,9 +253,9 @@ class HttpReplyStream:
             return response
         try:
             if response.status != 200:
-                body = await _read(response, _MAX_ERROR_BODY)
+                body = await read_body(response, _MAX_ERROR_BODY)
                 raise classify(model.name, response.status, model.dialect.parse_error(body), response.headers)
-            self._whole(await _read(response, None))
+            self._whole(await read_body(response, None))
         except BaseException:
             await response.aclose()
             raise
@@ -303,7 +303,7 @@ def _check_content(name: str, reply: Reply) -> None:
     raise BadResponse(f"{name}: the reply is empty", status=200)
 
 
-async def _read(response: Response, limit: int | None) -> bytes:
+async def read_body(response: Response, limit: int | None) -> bytes:
     """Return the whole body, or its first `limit` bytes."""
     pieces: list[bytes] = []
     size = 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import select
-from collections.abc import Mapping
+from collections.abc import AsyncIterable, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.request import getproxies, proxy_bypass
 from weakref import WeakSet
@@ -77,7 +77,12 @@ class AiohttpTransport:
         self._limits: dict[float | None, aiohttp.ClientTimeout] = {}
 
     async def send(
-        self, method: str, url: str, headers: Mapping[str, str], body: bytes, timeouts: Timeouts
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes | AsyncIterable[bytes],
+        timeouts: Timeouts,
     ) -> AiohttpResponse:
         """Send a request and return its response once the head has come."""
         session = self._session or self._open()

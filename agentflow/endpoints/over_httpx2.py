@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Mapping
 from typing import TYPE_CHECKING
 
 from agentflow.endpoints.transport import Timeouts, unreachable
@@ -22,7 +22,12 @@ class Httpx2Transport:
         self._client = client
 
     async def send(
-        self, method: str, url: str, headers: Mapping[str, str], body: bytes, timeouts: Timeouts
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes | AsyncIterable[bytes],
+        timeouts: Timeouts,
     ) -> Httpx2Response:
         """Send a request and return its response once the head has come."""
         import httpx2

@@ -16,6 +16,7 @@ from agentflow.endpoints.dialect import (
     GENERATE_CONTENT,
     MESSAGES,
     OLLAMA,
+    OPENAI,
     QUART,
     RESPONSES,
     VERTEX,
@@ -88,6 +89,7 @@ PROVIDERS: Mapping[str, Provider] = MappingProxyType(
             "https://api.groq.com/openai/v1",
             "GROQ_API_KEY",
             replace(_PLAIN, max_tokens_field="max_completion_tokens", prefill="trailing"),
+            OPENAI,  # whose batch API it has as well
         ),
         "llamacpp": Provider(
             "http://127.0.0.1:8080/v1", None, replace(_PLAIN, grammar=True, prefill="trailing")
@@ -99,7 +101,7 @@ PROVIDERS: Mapping[str, Provider] = MappingProxyType(
         ),
         "ollama": Provider("http://127.0.0.1:11434", None, _PLAIN, OLLAMA),
         "ollama-openai": Provider("http://127.0.0.1:11434/v1", None, _PLAIN),
-        "openai": Provider("https://api.openai.com/v1", "OPENAI_API_KEY", _OPENAI),
+        "openai": Provider("https://api.openai.com/v1", "OPENAI_API_KEY", _OPENAI, OPENAI),
         "openai-responses": Provider("https://api.openai.com/v1", "OPENAI_API_KEY", _OPENAI, RESPONSES),
         "openrouter": Provider(
             "https://openrouter.ai/api/v1", "OPENROUTER_API_KEY", Capabilities(cache_control=True)

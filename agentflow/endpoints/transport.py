@@ -8,7 +8,7 @@ time, follow no redirect, and close the connection when a response is left early
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, cast
 
@@ -61,9 +61,17 @@ class Transport(Protocol):
     """Sends requests. One is shared by all endpoints of a Runtime."""
 
     async def send(
-        self, method: str, url: str, headers: Mapping[str, str], body: bytes, timeouts: Timeouts
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes | AsyncIterable[bytes],
+        timeouts: Timeouts,
     ) -> Response:
         """Send a request and return its response once the head has come.
+
+        A body that is no bytes is a large one, whose length is among the headers: it is sent
+        as it is read. Files of provider batches are.
 
         Raises `EndpointUnavailable`, naming host and port, when there is none.
         """
