@@ -22,7 +22,7 @@ AT_ONCE = Retry(wait=tenacity.wait_none())
 
 @contextmanager
 def server(*answers):
-    """Serve `answers`: objects as JSON, lists of them as JSON lines, `(status, body)`. Yields address and requests."""
+    """Serve objects as JSON, lists of them as JSON lines, `(status, body)`. Yields address and requests."""
     waiting = list(answers)
     seen = []
 
@@ -195,9 +195,9 @@ async def test_what_may_end_at_once_is_no_fault(request_):
 async def test_several_answers_come_in_their_order():
     answers = [
         {"index": at, "message": {"content": text}, "finish_reason": "stop"}
-        for at, text in ((1, "B"), (0, "A"))
+        for at, text in ((0, "A"), (1, "B"))
     ]
-    with server({"model": "m", "choices": answers[::-1], "usage": USAGE}) as (url, seen):
+    with server({"model": "m", "choices": answers, "usage": USAGE}) as (url, seen):
         reply = await endpoint("openai", url).complete("Hi", settings=Settings(extra={"n": 2}))
     assert seen[0][2]["n"] == 2
     assert [message.text for message in (reply.message, *reply.others)] == ["A", "B"]
@@ -234,7 +234,9 @@ async def test_ollama_says_what_is_wrong_in_mid_stream_and_before():
         with pytest.raises(RequestRejected, match="model 'm' not found"):
             await model.complete("Hi")
         with pytest.raises(EndpointUnavailable, match="the model runner has stopped"):
-            await model.complete("Hi")
+            async with model.stream(ChatRequest([Message("user", "Hi")])) as stream:
+                assert [delta.text async for delta in stream] == ["So"]
+        assert stream.partial.message.text == "So"
         assert (await model.complete("Hi")).message.text == "So."
 
 
