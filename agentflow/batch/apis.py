@@ -15,7 +15,7 @@ from typing import TypedDict, Unpack
 from urllib.parse import quote
 
 from agentflow.builtin.scripted import ScriptedModel, ScriptedReply
-from agentflow.endpoints import Allowance, Endpoint, Model, Pool, Price, ReplyCache, Retry, Timeouts
+from agentflow.endpoints import Allowance, Endpoint, Model, Patience, Pool, Price, ReplyCache, Retry, Timeouts
 from agentflow.endpoints.providers import read_variables
 from agentflow.errors import EndpointUnavailable, RequestRejected, UserError
 from agentflow_protocols.chat import ChatRequest, Settings
@@ -58,6 +58,7 @@ class Options(TypedDict, total=False):
     timeouts: Timeouts | None
     allowance: Allowance | None
     pool: Pool | None
+    patience: Patience | None
     fallback: Sequence[Endpoint]
 
 

@@ -11,8 +11,7 @@ from datetime import datetime
 from pathlib import Path
 
 from agentflow.batch.store import Known, Store
-from agentflow.endpoints import Endpoint
-from agentflow.endpoints.decisions import Admitted, Decision, Retrying
+from agentflow.endpoints import Admitted, Decision, Endpoint, Retrying
 from agentflow.errors import EndpointError, LimitExceeded, QuotaExhausted, RateLimited, UserError
 from agentflow.runtime.ledger import decode
 from agentflow.runtime.resources import Resources
@@ -31,6 +30,7 @@ from agentflow_protocols.experiment import (
 __all__ = ["Asker", "Outcome", "Scorer", "failure"]
 
 PRIORITY = -1  # below every agent's requests
+DEFERRED_PRICE = 0.5  # of the price, by the batch APIs of OpenAI, Azure, Anthropic and Gemini
 Scorer = Callable[[Mapping[str, Json]], Mapping[str, Json]]
 """Told a completed line, returns what is added to it."""
 
@@ -101,8 +101,7 @@ class Asker:
         except LimitExceeded:
             raise
         except (ExperimentError, OSError, UserError) as error:
-            kind = "ValueError" if isinstance(error, ExperimentError) else type(error).__name__
-            return failure(kind, str(error), 0, now.outcome)
+            return _unaskable(error)
         except EndpointError as error:
             return self._refused(error, now)
         finally:
@@ -150,9 +149,7 @@ class Asker:
                 text: Json = decode(before[number - 1])  # type: ignore[assignment]
             else:
                 reply = await self._one(record, ask, history, number, now, admitted)
-                text = reply.message.text
-                if ask.samples > 1:
-                    text = [text, *(other.text for other in reply.others)]
+                text = _texts(ask, reply)
                 if number < len(ask.turns):
                     self._store.turn(record.line, number, record.hash, text)
             texts.append(text)
@@ -179,13 +176,7 @@ class Asker:
             elif isinstance(decision, Retrying):
                 now.outcome.refused += isinstance(decision.error, RateLimited)
 
-        request = ChatRequest(
-            [] if ask.mode == "completion" else list(history),
-            settings=ask.settings,
-            prompt=history[-1].text if ask.mode == "completion" else None,
-            idempotency_key=f"{self._store.run}-{record.line}-{number}-{record.hash[:12]}",
-            group=self._group,
-        )
+        request = self._request(record, ask, history, number)
         stream = self.endpoint.stream(
             request, resources=self._resources, on_event=take, priority=PRIORITY, whole=True
         )
@@ -202,6 +193,39 @@ class Asker:
         outcome.cost = None if cost is None or outcome.cost is None else outcome.cost + cost
         now.finish, now.model = reply.finish, reply.model
         return reply
+
+    def _request(self, record: Record, ask: Ask, history: Sequence[Message], number: int) -> ChatRequest:
+        return ChatRequest(
+            [] if ask.mode == "completion" else list(history),
+            settings=ask.settings,
+            prompt=history[-1].text if ask.mode == "completion" else None,
+            idempotency_key=f"{self._store.run}-{record.line}-{number}-{record.hash[:12]}",
+            group=self._group,
+        )
+
+    async def request_of(self, record: Record) -> ChatRequest | Outcome | None:
+        """Return the one request of a prompt, None for one of several turns, or why it can't be asked."""
+        try:
+            ask = ask_of(self._addressed(record))
+            if len(ask.turns) > 1:
+                return None
+            return self._request(record, ask, with_media(ask.turns[0], await self._load(ask)), 1)
+        except (ExperimentError, OSError, UserError) as error:
+            return _unaskable(error)
+
+    def taken(self, record: Record, result: Reply | EndpointError, sent: float) -> Outcome:
+        """Return the outcome of a prompt that a provider's batch answered, handed in at `sent`."""
+        now = _Attempt(sent=sent, attempts=1, name=self.endpoint.name)
+        if isinstance(result, EndpointError):
+            return self._refused(result, now)
+        usage = result.usage
+        usage.requests = 1
+        cost = self.endpoint.cost(usage)
+        now.outcome.usage.add(usage)
+        now.outcome.cost = None if cost is None else cost * DEFERRED_PRICE
+        now.finish, now.model, now.seconds = result.finish, result.model, time.time() - sent
+        ask = ask_of(self._addressed(record))
+        return self._answered(record, ask, [_texts(ask, result)], now)
 
     def _refused(self, error: EndpointError, now: _Attempt) -> Outcome:
         """Return the outcome of a prompt that an endpoint did not answer."""
@@ -256,6 +280,18 @@ def failure(kind: str, message: str, attempts: int, outcome: Outcome | None = No
         "timestamp_received": _stamp(time.time()),
     }
     return outcome
+
+
+def _unaskable(error: Exception) -> Outcome:
+    kind = "ValueError" if isinstance(error, ExperimentError) else type(error).__name__
+    return failure(kind, str(error), 0)
+
+
+def _texts(ask: Ask, reply: Reply) -> Json:
+    """Return what a reply says: its text, or those of all answers where several were asked for."""
+    if ask.samples == 1:
+        return reply.message.text
+    return [reply.message.text, *(other.text for other in reply.others)]
 
 
 def _stamp(seconds: float) -> str:

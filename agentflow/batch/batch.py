@@ -20,7 +20,7 @@ from agentflow.batch.place import Beside, Folder, Site, filing
 from agentflow.batch.progress import Progress
 from agentflow.batch.report import BatchReport
 from agentflow.batch.sitting import Sitting, take_up
-from agentflow.endpoints import Allowance, Endpoint, Pool
+from agentflow.endpoints import Allowance, Endpoint, Patience, Pool, Timeouts
 from agentflow.errors import UserError
 from agentflow.runtime.sqlite import SqliteJournal
 from agentflow_protocols.chat import Json
@@ -216,13 +216,18 @@ class Batch:
 
     def _told(self, key: LaneKey) -> Options:
         options = self.options
-        return Options(
+        told = Options(
             retry=options.max_attempts,
             tokens_per_minute=options.tokens_per_minute,
             concurrency=options.concurrency,
             pool=self._pool(key.queue),
             allowance=self._allowance,
         )
+        if options.timeout is None:
+            told["patience"] = Patience()
+        else:
+            told["timeouts"] = Timeouts(first=options.timeout, idle=options.timeout, total=None)
+        return told
 
     def _pool(self, queue: str) -> Pool | None:
         """Return what the models of a queue share, None where no limit is given for it."""

@@ -31,6 +31,7 @@ class Progress:
         self.cost: float | None = 0.0
         self.errors: dict[str, int] = {}
         self.stopped: str | None = None
+        self.says: str | None = None
         self._began = self._clock.time()
         self._ends: deque[tuple[float, int]] = deque()
         self._endpoints: Sequence[Endpoint] = ()
@@ -71,6 +72,8 @@ class Progress:
 
     def binds(self) -> str | None:
         """Return what holds the batch up now, in words."""
+        if self.says is not None:
+            return self.says
         standings = [standing for e in self._endpoints if (standing := e.standing()) is not None]
         waiting = max(standings, key=lambda standing: standing.waiting, default=None)
         return None if waiting is None else str(waiting)

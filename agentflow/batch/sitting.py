@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from agentflow.batch.adopt import adopt
 from agentflow.batch.asking import Asker, Outcome, failure
 from agentflow.batch.completed import CompletedFile, count_lines, fitting, write_in_order
+from agentflow.batch.deferred import DeferredLane
 from agentflow.batch.lane import Lane, LaneKey
 from agentflow.batch.lines import read_pages
 from agentflow.batch.place import Place
@@ -189,10 +190,13 @@ class Sitting:
 
     async def _lane(self, lane: Lane, asker: Asker) -> None:
         """Ask the lane's prompts, a few ahead of their turn."""
+        pages: Iterable[list[Record]] = lane.pages(self.place.input, self.batch.lane_of)
+        if self.batch.options.deferred:
+            pages = [[record] for record in await self._deferred(lane, asker)]
         room = asyncio.Semaphore(_ROOM)
         gate = self._context.state.gate
         async with asyncio.TaskGroup() as group:
-            for page in lane.pages(self.place.input, self.batch.lane_of):
+            for page in pages:
                 known: dict[int, Known] = {}
                 if self._known:
                     known = await self.store.known(page[0].line, page[-1].line)
@@ -207,6 +211,24 @@ class Sitting:
                         self._flights.release()
                         return
                     self._send(group, lane, asker, record, mine, room)
+
+    async def _deferred(self, lane: Lane, asker: Asker) -> list[Record]:
+        """Ask the lane's prompts by the provider's batch API; return those that can't be."""
+
+        def say(text: str) -> None:
+            self.progress.says = text
+
+        work = DeferredLane(
+            lane,
+            asker,
+            self.place,
+            self.store,
+            self._context.resources,
+            lane_of=self.batch.lane_of,
+            end=self._end,
+            say=say,
+        )
+        return await work.work()
 
     def _send(
         self,

@@ -23,7 +23,7 @@ class Known:
 
     hash: str
     status: str  # `ok`, `failed`, `running`
-    added: bytes | None
+    added: bytes | None  # what its line gets; while it is running, the parcel that it is part of
     turns: list[tuple[str, bytes]] = field(default_factory=list)  # the hash of the record, the reply
 
 
@@ -65,6 +65,10 @@ class Store:
     def asked(self, line: int, record: str) -> None:
         """Put down that the prompt is about to be sent."""
         self._put(_key(line), "running", record, None, time.time())
+
+    def handed(self, line: int, record: str, parcel: str) -> None:
+        """Put down that the prompt is part of a parcel that goes to a provider's batch API."""
+        self._put(_key(line), "running", record, encode(parcel, "a parcel"), time.time())
 
     def turn(self, line: int, number: int, record: str, reply: Json) -> None:
         """Put down the answer to turn `number` of the prompt."""
