@@ -20,6 +20,8 @@ class BatchServer:
         self.outcomes = {}
         """By custom_id: `expired`, `cancelled`, `refused`, `empty`; any other is answered."""
         self.status = "completed"
+        self.file_states = []
+        """What is said of a file's state, one after the other."""
         self.faults = []
         """Statuses that the next requests are answered with; 0 drops the connection, after the work."""
         self.cut_after = None
@@ -61,7 +63,9 @@ class BatchServer:
         if method == "POST" and path == "/files":
             identity = f"file_{len(self.files) + 1}"
             self.files[identity] = re.search(rb"application/jsonl\r\n\r\n(.*)\r\n--", body, re.DOTALL)[1]
-            return {"id": identity}
+            return {"id": identity, "status": self.file_states.pop(0) if self.file_states else "processed"}
+        if method == "GET" and re.fullmatch(r"/files/\w+", path):
+            return {"id": path[7:], "status": self.file_states.pop(0)}
         if method == "POST" and path == "/batches":
             return self.make(json.loads(body))
         if path == "/batches":

@@ -98,6 +98,8 @@ class Deferred:
             steps = self._api.submit(self._model.model, name, file.first)
             call = next(steps)
             while True:
+                if call.pause:
+                    await asyncio.sleep(call.pause)
                 body = await self._create(call, file, name if self.named else "", resources)
                 if isinstance(body, str):
                     return body

@@ -89,12 +89,14 @@ async def test_azure_has_its_own_paths(resources):
         batch = Deferred(Endpoint("azure:my gpt", base_url=url, api_key="k-1"))
         line = batch.line("a", asked())
         assert line.startswith(b'{"custom_id":"a","method":"POST","url":"/chat/completions","body":')
+        server.file_states = ["pending", "processed"]
         remote = await batch.submit([line], resources, name="run-7")
         assert texts(await read(batch, remote, resources)) == {"a": "answer a"}
         assert await batch.find("run-7", resources) == remote
     assert server.batches[remote]["asked"]["endpoint"] == "/chat/completions"
     assert [path for _, path, _ in server.seen] == [
         "/openai/files?api-version=2024-10-21",
+        "/openai/files/file_1?api-version=2024-10-21",
         "/openai/batches?api-version=2024-10-21",
         "/openai/batches/batch_1?api-version=2024-10-21",
         "/openai/files/batch_1-output/content?api-version=2024-10-21",

@@ -21,6 +21,7 @@ class BatchCall:
 
     With `lines` the lines of the batch stand between `head` and `tail`, with `between`
     from one to the next. A call that `creates` a batch is paid for each time it is made.
+    It is made `pause` seconds after the one before.
     """
 
     method: str
@@ -30,6 +31,7 @@ class BatchCall:
     between: bytes = b""
     lines: bool = False
     creates: bool = False
+    pause: float = 0.0
     content_type: str = "application/json"
 
 

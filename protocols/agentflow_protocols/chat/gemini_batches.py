@@ -21,6 +21,7 @@ _UNASKED = {"CANCELLED": "cancelled", "EXPIRED": "expired"}
 _STATUS = {1: 499, 3: 400, 4: 504, 5: 404, 6: 409, 7: 403, 8: 429, 9: 400, 10: 409, 11: 400, 12: 501}
 _STATUS |= {13: 500, 14: 503, 15: 500, 16: 401}
 _MOST_PAGES = 100
+_NAMELESS = "agentflow"
 
 
 @dataclass(slots=True, frozen=True)
@@ -42,7 +43,7 @@ class GeminiBatches:
     def submit(self, model: str, name: str, first: bytes) -> Generator[BatchCall, bytes, str]:
         """Hand in all requests in one call."""
         full = model if "/" in model else f"models/{model}"
-        title = to_json({"displayName": name})[1:-1] + b"," if name else b""
+        title = to_json({"displayName": name or _NAMELESS})[1:-1] + b","  # the API wants one
         head = b'{"batch":{' + title + b'"inputConfig":{"requests":{"requests":['
         path = f"/{quote(full)}:batchGenerateContent"
         made = yield BatchCall("POST", path, head, b"]}}}}", b",", lines=True, creates=True)
@@ -78,8 +79,7 @@ class GeminiBatches:
         if not status and "done" not in data and not string(data.get("name")):
             raise RemoteProtocolError("the batch has no state")
         stats = mapping(told.get("batchStats"))
-        answer = mapping(data.get("response")) or mapping(told.get("output"))
-        rows = items(mapping(answer.get("inlinedResponses")).get("inlinedResponses"))
+        rows = _rows(data.get("response")) or _rows(told.get("output"))
         fault = ""
         if data.get("error") or status == "FAILED":
             fault = server_error(data).message or "no reason was given"
@@ -114,3 +114,7 @@ class GeminiBatches:
     def cancel(self, remote: str) -> BatchCall:
         """Return the call that ends a batch."""
         return BatchCall("POST", f"/{quote(remote)}:cancel")
+
+
+def _rows(answer: object) -> list[object]:
+    return items(mapping(mapping(answer).get("inlinedResponses")).get("inlinedResponses"))

@@ -21,6 +21,9 @@ _ENDS = ("/chat/completions", "/completions", "/responses")
 _ENDED = ("completed", "failed", "expired", "cancelled")
 _UNASKED = {"batch_expired": "expired", "batch_cancelled": "cancelled", "batch_canceled": "cancelled"}
 _MOST_PAGES = 100
+_PENDING = ("pending", "notrunning", "running", "importing")
+_MOST_WAITS = 200
+_LONGEST_PAUSE = 15.0
 
 
 @dataclass(slots=True, frozen=True)
@@ -47,7 +50,10 @@ class OpenAIBatches:
         return head[:-1] + b',"body":' + body + b"}"
 
     def submit(self, model: str, name: str, first: bytes) -> Generator[BatchCall, bytes, str]:
-        """Hand in a file, then a batch of it. All lines go where the first one goes."""
+        """Hand in a file, then a batch of it. All lines go where the first one goes.
+
+        The server that looks through a file first is asked until it has.
+        """
         url = string(json_object(first).get("url"))
         mark = hashlib.sha256(f"{name}\n{len(first)}".encode() + first).hexdigest()[:32]
         head = (
@@ -61,8 +67,17 @@ class OpenAIBatches:
         tail = f"\r\n--{mark}--\r\n".encode()
         place = self._at("/files")
         file = yield BatchCall("POST", place, head, tail, b"\n", lines=True, content_type=kind)
+        identity = _id(file)
+        for tries in range(_MOST_WAITS):  # Azure takes no batch of a file that it has not looked through
+            status = string(json_object(file).get("status"))
+            if status.lower() not in _PENDING:
+                break
+            pause = min(0.25 * 2**tries, _LONGEST_PAUSE)
+            file = yield BatchCall("GET", self._at(f"/files/{quote(identity)}"), pause=pause)
+        if status in ("error", "failed"):
+            raise RemoteProtocolError("the batch's file was refused")
         body: dict[str, Json] = {
-            "input_file_id": _id(file),
+            "input_file_id": identity,
             "endpoint": url,
             "completion_window": "24h",
             **({"metadata": {"name": name}} if name else {}),
