@@ -25,7 +25,7 @@ class BatchServer:
         self.faults = []
         """Statuses that the next requests are answered with; 0 drops the connection, after the work."""
         self.cut_after = None
-        """Bytes after which a download is cut, once."""
+        """Bytes after which a download is cut, once; -1: behind all that there is."""
         self.ranges = True
         self.url = ""
 
@@ -167,10 +167,16 @@ def serve(kind="openai"):
             status, more = 200, {}
             if span and state.ranges:
                 start = int(span.removeprefix("bytes=").removesuffix("-"))
+                if start >= len(data):
+                    self.give(416, b"{}")
+                    return
                 more = {"Content-Range": f"bytes {start}-{len(data) - 1}/{len(data)}"}
                 status, data = 206, data[start:]
             cut, state.cut_after = state.cut_after, None
-            self.give(status, data, data if cut is None else data[:cut], more)
+            if cut == -1:
+                self.give(status, data + b" ", data, more)
+            else:
+                self.give(status, data, data if cut is None else data[:cut], more)
             if cut is not None:
                 self.drop()
 

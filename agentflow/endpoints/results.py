@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 __all__ = ["DeferredResults"]
 
+_NOTHING_LEFT = 416  # of a file that has no byte where the rest should begin
+
 
 class DeferredResults:
     """An async context manager and iterator of `(custom_id, Reply | EndpointError)`.
@@ -102,7 +104,13 @@ class DeferredResults:
         """Take in the next bytes of the source that is first."""
         if self._response is None:
             span = {"Range": f"bytes={self._read}-"} if self._read else None
-            self._response = await self._deferred.get(sources[0], self._resources, span)
+            try:
+                self._response = await self._deferred.get(sources[0], self._resources, span)
+            except RequestRejected as error:
+                if error.status != _NOTHING_LEFT or not self._read:
+                    raise
+                self._next(sources)  # it was cut behind its last line
+                return
             part = self._response.status == 206
             told = self._response.headers.get("content-range", "")
             if part and not told.startswith(f"bytes {self._read}-"):
@@ -120,6 +128,9 @@ class DeferredResults:
                 raise EndpointUnavailable(f"{self._model.name}: the results were cut short") from None
             self._ready.append(last)
         await self.aclose()
+        self._next(sources)
+
+    def _next(self, sources: deque[str]) -> None:
         self._rest, self._read = [], 0
         sources.popleft()
 

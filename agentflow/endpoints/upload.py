@@ -41,9 +41,10 @@ class BatchFile:
             import tempfile
 
             file = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `close`
-            for line in lines:
-                file.write(line.rstrip(b"\n") + b"\n")
         try:
+            if not isinstance(lines, (str, os.PathLike)):
+                for line in lines:
+                    file.write(line.rstrip(b"\n") + b"\n")
             found = await asyncio.to_thread(_measured, file)
         except BaseException:
             file.close()

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 import tenacity
 from batch_server import serve
+from virtual import virtual
 
 from agentflow.endpoints import Deferred, Endpoint, Retry
 from agentflow.errors import BadResponse, EndpointUnavailable, RequestRejected, UserError
 from agentflow.runtime.resources import Resources
+from agentflow.testing import assert_nothing_left
 from agentflow_protocols.chat import ChatRequest, Message, Settings
 
 MODELS = {"openai": "openai:gpt", "anthropic": "anthropic:claude", "gemini": "gemini:gemini-3"}
@@ -163,7 +167,7 @@ async def test_a_batch_that_was_refused_as_a_whole(resources):
 
 
 @pytest.mark.parametrize("ranges", [True, False])
-@pytest.mark.parametrize("cut_after", [0, 1, 300, 700])
+@pytest.mark.parametrize("cut_after", [0, 1, 300, 700, -1])
 async def test_a_dropped_download_goes_on(ranges, cut_after, resources):
     with serve() as server:
         batch = deferred(server)
@@ -176,6 +180,46 @@ async def test_a_dropped_download_goes_on(ranges, cut_after, resources):
                 found.append(identity)
         assert server.cut_after is None
     assert found == ids
+
+
+async def test_a_users_own_client_carries_files_too(resources, tmp_path):
+    import httpx2
+
+    path = tmp_path / "batch.jsonl"
+    with serve() as server:
+        async with httpx2.AsyncClient() as client:
+            batch = deferred(server, http_client=client)
+            path.write_bytes(b"\n".join(lines_of(batch, "a", "b")))
+            remote = await batch.submit(path, resources)
+            assert texts(await read(batch, remote, resources)) == {"a": "answer a", "b": "answer b"}
+        assert "transfer-encoding" not in server.seen[0][2]
+
+
+@virtual
+async def test_time_stands_still_while_a_batch_is_handed_in():
+    kept = Resources()
+    try:
+        with serve() as server:
+            batch = deferred(server)
+            server.faults = [429]
+            remote = await batch.submit(lines_of(batch, "a"), kept)
+            assert texts(await read(batch, remote, kept)) == {"a": "answer a"}
+            assert asyncio.get_running_loop().time() == 0.0
+    finally:
+        await kept.aclose()
+
+
+async def test_results_may_be_left_at_any_time(resources):
+    with serve() as server:
+        batch = deferred(server)
+        remote = await batch.submit(lines_of(batch, *map(str, range(500))), resources)
+        async with assert_nothing_left():
+            own = Resources()
+            async with batch.results(remote, own) as results:
+                async for identity, _ in results:
+                    if identity == "3":
+                        break
+            await own.aclose()
 
 
 async def test_a_download_that_stays_cut_ends(resources):

@@ -345,3 +345,9 @@ async def test_google_gives_tokens_that_are_renewed_before_their_end(monkeypatch
         told = [(await credentials.headers())["authorization"] for _ in range(3)]
     assert told == ["Bearer t-60", "Bearer t-3600", "Bearer t-3600"]
     assert len(seen) == 3
+
+
+async def test_a_stream_without_content_is_asked_for_again():
+    with server([ollama("")], [ollama("So.")]) as (url, seen):
+        reply = await Endpoint("ollama:m", base_url=url, retry=AT_ONCE).complete("Hi")
+    assert (reply.message.text, len(seen)) == ("So.", 2)
