@@ -63,6 +63,17 @@ class Allowance:
         if usage is not None:
             self.spent_tokens += usage.total_tokens
             self.spent_usd += hold.price.cost(usage) if hold.price is not None else 0.0
+        self._wake_all()
+
+    def change(self, *, tokens: float | None = None, usd: float | None = None) -> None:
+        """Allow `tokens` and `usd` in all from now on; what is None stays. Who waits is looked at again."""
+        if any(value is not None and not value > 0 for value in (tokens, usd)):
+            raise UserError("an allowance needs tokens or usd, above 0")
+        self.tokens = self.tokens if tokens is None else tokens
+        self.usd = self.usd if usd is None else usd
+        self._wake_all()
+
+    def _wake_all(self) -> None:
         waiting, self._waiting = self._waiting, []
         for future in waiting:
             if not future.done():

@@ -13,7 +13,7 @@ __all__ = ["Admitted", "Decision", "FellBack", "Hedged", "OnEvent", "Retrying", 
 
 @dataclass(slots=True)
 class Waiting:
-    """The request waits for its turn. `binds` says for what: "tokens per minute, 98 % used"."""
+    """The request has waited a second for its turn. `binds` says for what: "tokens per minute, 98 % used"."""
 
     model: str
     binds: str

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 from agentflow.endpoints.allowance import Allowance
 from agentflow.endpoints.breaker import Breaker
@@ -22,7 +22,7 @@ from agentflow.endpoints.pool import Pool, Pooled
 from agentflow.endpoints.price import Price, estimate_input, most_output
 from agentflow.endpoints.resolve import Address, resolve_model
 from agentflow.endpoints.retry import Retry
-from agentflow.endpoints.scheduler import Limits, Scheduler, Unlimited, shared_scheduler
+from agentflow.endpoints.scheduler import LimitChanges, Limits, Scheduler, Unlimited, shared_scheduler
 from agentflow.endpoints.standing import Standing
 from agentflow.endpoints.stream import EndpointStream
 from agentflow.endpoints.transport import Timeouts, Transport
@@ -110,7 +110,8 @@ class Endpoint:
         self.pool = pool
         self.patience = patience
         self.hedge = None if hedge is None else Hedge(hedge)
-        self._own_scheduler: Scheduler | None = None
+        self._unlimited = Unlimited()
+        self._told: LimitScheduler | None = None  # the scheduler that knows these limits
         self._resources: Resources | None = None
         self._typical_output = 256.0
 
@@ -252,11 +253,9 @@ class Endpoint:
     def standing(self) -> Standing | None:
         """Return what binds requests now, its own limits or its pool's; None without any limit."""
         own = self._scheduler()
-        mine = own.standing() if isinstance(own, LimitScheduler) else None
-        shared = None if self.pool is None else self.pool.standing()
-        if shared is None or (mine is not None and mine.waiting > shared.waiting):
-            return mine
-        return shared
+        if isinstance(own, LimitScheduler):
+            return own.standing()
+        return None if self.pool is None else self.pool.standing()
 
     def rate_used(self) -> float | None:
         """Return how much of the limit that bound most was used, 0 to 1; None when none ever bound."""
@@ -265,23 +264,31 @@ class Endpoint:
         shares.append(None if self.pool is None else self.pool.scheduler().rate_used())
         return max((share for share in shares if share is not None), default=None)
 
+    def change(self, **limits: Unpack[LimitChanges]) -> None:
+        """Keep other limits from now on, for requests that wait too: `change(requests_per_minute=300)`.
+
+        What is not named stays; None lifts a limit. It holds for all endpoints that share it.
+        """
+        _check_positive(**limits)
+        self.limits = replace(self.limits, **limits)
+        if self._told is not None:
+            self._told.change(self.limits)
+
     def _scheduler(self) -> Scheduler:
         if self._given_scheduler is not None:
             return self._given_scheduler
         learn = self.learns
         if self.limits == Limits() and not learn:
-            if self._own_scheduler is None:
-                self._own_scheduler = Unlimited()
-            return self._own_scheduler
+            return self._unlimited
         make = partial(LimitScheduler, learn=learn)
         target = self.target
         if isinstance(target, HttpModel):
-            return shared_scheduler(target.identity, self.limits, make=make)
-        if current_clock().kind != "wall":
-            return shared_scheduler(self, self.limits, make=make)
-        if self._own_scheduler is None:
-            self._own_scheduler = make(self.limits)
-        return self._own_scheduler
+            self._told = shared_scheduler(target.identity, self.limits, make=make, told=self._told)
+        elif current_clock().kind != "wall":
+            self._told = shared_scheduler(self, self.limits, make=make, told=self._told)
+        elif self._told is None:
+            self._told = make(self.limits)
+        return self._told
 
     @cached_property
     def learns(self) -> bool:
@@ -320,7 +327,7 @@ class Endpoint:
             self._typical_output = max(16.0, self._typical_output - 0.1 * step)
 
 
-def _check_positive(**values: float | None) -> None:
+def _check_positive(**values: Unpack[LimitChanges]) -> None:
     for what, value in values.items():
-        if value is not None and not value > 0:
+        if isinstance(value, (int, float)) and not value > 0:
             raise UserError(f"{what} must be above 0, not {value}")

@@ -16,16 +16,17 @@ import threading
 import time
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from agentflow.endpoints.concurrency import Ceiling
 from agentflow.endpoints.faults import retry_after
 from agentflow.endpoints.found import RateSearch
-from agentflow.endpoints.learned import Span, tells_limits
-from agentflow.endpoints.pace import Credit, Pace, TokenWindow
+from agentflow.endpoints.gate import Gate, units_of
+from agentflow.endpoints.learned import tells_limits
+from agentflow.endpoints.pace import TokenWindow
 from agentflow.endpoints.queue import FairQueue
 from agentflow.endpoints.scheduler import Limits, Permit
-from agentflow.endpoints.standing import Standing, Use
+from agentflow.endpoints.standing import Source, Standing
 from agentflow_protocols.chat.limits import Dimension, read_limits
 from agentflow_protocols.chat.messages import Usage
 
@@ -43,6 +44,8 @@ class _Waiter:
     granted: asyncio.Future[Permit]
     cost: int
     output: int
+    priority: int = 0
+    parent: LimitScheduler | None = None
 
 
 @dataclass(slots=True)
@@ -54,54 +57,17 @@ class SchedulerStats:
     by_status: dict[int, int] = field(default_factory=dict)
 
 
-class _Gate:
-    """One dimension: its pace, given or learned, and what is left by the last answer."""
-
-    __slots__ = ("credit", "given", "pace", "span", "told", "use")
-
-    def __init__(self) -> None:
-        self.use = Use()
-        self.given: float | None = None
-        self.told = False
-        self.pace: Pace | None = None
-        self.credit = Credit()
-        self.span = Span()
-
-    def keep(self, limit: float | None) -> None:
-        """Keep below `limit` units a minute; None keeps to no pace."""
-        if limit is None:
-            self.pace = None
-        elif self.pace is None:
-            self.pace = Pace(limit)
-        elif self.pace.limit != limit:
-            self.pace.change(limit)
-
-    def ready_at(self, now: float, units: float) -> float:
-        rate = None if self.pace is None else self.pace.rate
-        when = 0.0 if self.pace is None else self.pace.ready_at()
-        return max(when, self.credit.ready_at(now, units, rate))
-
-    def take(self, now: float, units: float) -> None:
-        self.credit.take(units)
-        if self.pace is not None:
-            self.pace.take(now, units)
-
-    def give_back(self, units: float) -> None:
-        self.credit.give_back(units)
-        if self.pace is not None:
-            self.pace.give_back(units)
-
-
 class LimitScheduler:
     """Keep `limits`, and with `learn` those that answers tell. Several event loops may use it at once."""
 
     def __init__(self, limits: Limits, *, learn: bool = False) -> None:
         self._lock = threading.RLock()
         self._queue: FairQueue[_Waiter] = FairQueue()
+        self._claim: tuple[_Waiter, _Waiter] | None = None  # who is next here, and its turn at its parent
         self._running = 0
         self._sent = 0
         self._sent_tokens = 0
-        self._gates: dict[Dimension, _Gate] = {}
+        self._gates: dict[Dimension, Gate] = {}
         self._window: TokenWindow | None = None
         self._learn = learn
         self._ceiling = Ceiling() if learn else None
@@ -123,7 +89,7 @@ class LimitScheduler:
             }
             for dimension, limit in given.items():
                 if limit is not None or dimension in self._gates:
-                    gate = self._gates.setdefault(dimension, _Gate())
+                    gate = self._gates.setdefault(dimension, Gate())
                     gate.given = limit
                     gate.keep(limit)
             if limits.tokens_per_minute is None:
@@ -135,38 +101,70 @@ class LimitScheduler:
             self._pump()
 
     async def admit(
-        self, cost: int, priority: int = 0, output: int = 0, *, group: str = "", retry: bool = False
+        self,
+        cost: int,
+        priority: int = 0,
+        output: int = 0,
+        *,
+        group: str = "",
+        retry: bool = False,
+        parent: LimitScheduler | None = None,
     ) -> Permit:
-        """Wait until a request of about `cost` tokens, `output` of them written, may go."""
-        loop = asyncio.get_running_loop()
+        """Wait until a request of about `cost` tokens, `output` of them written, may go.
+
+        With a `parent` it goes when both let it go. It takes its turn there once it is the next
+        here and could go, so that what waits here holds nothing of the parent.
+        """
         with self._lock:
-            permit = self.try_admit(cost, output)
+            permit = self.try_admit(cost, output, parent=parent)
             if permit is not None:
                 return permit
-            now = loop.time()
-            waiter = _Waiter(loop, loop.create_future(), cost, output)
-            self._account(now)
-            self._queue.push(waiter, now, priority=priority, group=group, cost=cost, retry=retry)
-            self._account(now)
-            self._pump()
+            waiter = self._enqueue(cost, priority, output, group, retry=retry, parent=parent)
         try:
             return await waiter.granted
         except asyncio.CancelledError:
             granted = waiter.granted
             if granted.done() and not granted.cancelled():
-                self.settle(granted.result(), None)
+                permit = granted.result()
+                if parent is not None and permit.above is not None:
+                    parent.settle(permit.above, None)
+                self.settle(permit, None)
             else:
                 with self._lock:
                     self._pump()
             raise
 
-    def try_admit(self, cost: int, output: int = 0) -> Permit | None:
+    def _enqueue(
+        self,
+        cost: int,
+        priority: int,
+        output: int,
+        group: str,
+        *,
+        retry: bool = False,
+        parent: LimitScheduler | None = None,
+    ) -> _Waiter:
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        waiter = _Waiter(loop, loop.create_future(), cost, output, priority, parent)
+        self._account(now)
+        self._queue.push(waiter, now, priority=priority, group=group, cost=cost, retry=retry)
+        self._account(now)
+        self._pump()
+        return waiter
+
+    def try_admit(self, cost: int, output: int = 0, *, parent: LimitScheduler | None = None) -> Permit | None:
         """Return a permit when such a request may go at once and nobody waits, else None."""
         with self._lock:
             now = asyncio.get_running_loop().time()
-            if self._queue or self._ready_at(now, cost, output) > now:
+            if self._queue or self._claim is not None or self._ready_at(now, cost, output) > now:
                 return None
-            return self._take(now, cost, output)
+            above = None if parent is None else parent.try_admit(cost, output)
+            if parent is not None and above is None:
+                return None
+            permit = self._take(now, cost, output)
+            permit.above = above
+            return permit
 
     def settle(self, permit: Permit, usage: Usage | None) -> None:
         """Give back the place of `permit`, and the reserved tokens that were not used."""
@@ -217,7 +215,7 @@ class LimitScheduler:
             self._keep_found(self._search)
 
     def _keep_found(self, search: RateSearch) -> None:
-        self._gates.setdefault("requests", _Gate()).keep(60.0 * search.rate)
+        self._gates.setdefault("requests", Gate()).keep(60.0 * search.rate)
 
     def _learn_from(self, permit: Permit, headers: Mapping[str, str], now: float) -> bool:
         """Take in what an answer says of limits; return whether one of them is used up."""
@@ -233,7 +231,7 @@ class LimitScheduler:
             if gate is None:
                 if not self._learn:
                     continue
-                gate = self._gates[told.dimension] = _Gate()
+                gate = self._gates[told.dimension] = Gate()
             if gate.given is None and self._learn and told.limit is not None:
                 gate.keep(told.limit * 60.0 / gate.span.seconds(told))
                 gate.told = True
@@ -274,7 +272,7 @@ class LimitScheduler:
         if self._search is not None:
             when = max(when, self._search.ready_at())
         for dimension, gate in self._gates.items():
-            when = max(when, gate.ready_at(now, _units(dimension, cost, output)))
+            when = max(when, gate.ready_at(now, units_of(dimension, cost, output)))
         if self._window is not None:
             when = max(when, self._window.ready_at(now, cost, self.limits.tokens_per_minute or 0.0))
         return when
@@ -295,7 +293,7 @@ class LimitScheduler:
         self._sent_tokens += cost
         permit = Permit(cost, now, output=output, number=self._sent, mark=self._sent_tokens)
         for dimension, gate in self._gates.items():
-            gate.take(now, _units(dimension, cost, output))
+            gate.take(now, units_of(dimension, cost, output))
         if self._window is not None:
             permit.used = self._window.take(now, cost)
         return permit
@@ -311,28 +309,39 @@ class LimitScheduler:
         """Return what holds requests up now, and how much of that limit was used."""
         with self._lock:
             now = asyncio.get_running_loop().time()
-            waiting, running = len(self._queue), self._running
+            waiting, running = self.waiting, self._running
             self._account(now)
+            if self._claim is not None and self._claim[0].parent is not None:
+                return replace(self._claim[0].parent.standing(), waiting=waiting)
             first = self._queue.first(now) if waiting else None
             if first is None:
                 return Standing("replies", waiting=0, running=running, used=self._most_used())
             if running >= self._places():
-                return Standing("concurrency", self._places(), None, waiting, running, self._origin(None))
+                source: Source = "found" if self.limits.concurrency is None else "given"
+                return Standing("concurrency", self._places(), None, waiting, running, source)
             times = {
-                dimension: gate.ready_at(now, _units(dimension, first.cost, first.output))
+                dimension: gate.ready_at(now, units_of(dimension, first.cost, first.output))
                 for dimension, gate in self._gates.items()
             }
             if self._window is not None and "tokens" in times:
                 limit = self.limits.tokens_per_minute or 0.0
                 times["tokens"] = max(times["tokens"], self._window.ready_at(now, first.cost, limit))
             binds = max(times, key=lambda dimension: times[dimension], default=None)
-            if self._paused_until > now and (binds is None or times[binds] <= self._paused_until):
-                return Standing("pause", None, None, waiting, running, "told")
+            search = self._search
+            paused = max(self._paused_until, search.ready_at() if search is not None else 0.0)
+            if paused > now and (binds is None or times[binds] <= paused):
+                source = "told" if search is None else "found"
+                return Standing("pause", None, self._most_used(), waiting, running, source)
             if binds is None:
                 return Standing("replies", waiting=waiting, running=running)
             gate = self._gates[binds]
             pace = None if gate.pace is None else gate.pace.limit
-            return Standing(binds, pace, gate.use.share, waiting, running, self._origin(gate))
+            return Standing(binds, pace, gate.use.share, waiting, running, gate.source)
+
+    @property
+    def waiting(self) -> int:
+        """How many requests wait."""
+        return len(self._queue) + (self._claim is not None)
 
     def rate_used(self) -> float | None:
         """Return how much of the limit that bound most was used, 0 to 1; None when none ever bound."""
@@ -345,29 +354,22 @@ class LimitScheduler:
     def _most_used(self) -> float | None:
         return max((share for gate in self._gates.values() if (share := gate.use.share)), default=None)
 
-    def _origin(self, gate: _Gate | None) -> str:
-        if gate is None:
-            return "given" if self.limits.concurrency is not None else "found"
-        if gate.given is not None:
-            return "given"
-        return "told" if gate.told else "found"
-
     def _account(self, now: float) -> None:
         """Let the time that has passed count as used, or not, of each limit."""
-        busy = len(self._queue) > 0
+        busy = self.waiting > 0
         for gate in self._gates.values():
             gate.use.pass_to(now, None if gate.pace is None else gate.pace.limit, busy)
 
     def _pump(self) -> None:
         """Grant what may go, in order; arm one timer for the first that may go later."""
         loop = _running_loop()
-        while self._queue:
+        while self._queue or self._claim is not None:
             at = 0.0 if loop is None else loop.time()
             fresh = self._search is not None and self._search.pausing
-            waiter = self._queue.first(at, fresh=fresh)
+            waiter = self._queue.first(at, fresh=fresh) if self._claim is None else self._claim[0]
             assert waiter is not None
             if waiter.granted.done() or waiter.loop.is_closed():
-                self._queue.pop(at, fresh=fresh)
+                self._drop(at, fresh)
                 continue
             if waiter.loop is not loop:
                 waiter.loop.call_soon_threadsafe(self._pump_locked)
@@ -376,19 +378,54 @@ class LimitScheduler:
             if when > at:
                 self._arm(waiter.loop, when)
                 return
+            above = None
+            if waiter.parent is not None:
+                above = self._turn_above(at, waiter, waiter.parent, fresh)
+                if above is None:
+                    break  # its turn there pumps again
             self._account(at)
-            self._queue.pop(at, fresh=fresh)
-            waiter.granted.set_result(self._waited(at, waiter.cost, waiter.output))
+            if self._claim is None:
+                self._queue.pop(at, fresh=fresh)
+            self._claim = None
+            permit = self._waited(at, waiter.cost, waiter.output)
+            permit.above = above
+            waiter.granted.set_result(permit)
         if loop is not None:
             self._account(loop.time())
         self._arm(None, 0.0)
+
+    def _turn_above(self, now: float, waiter: _Waiter, parent: LimitScheduler, fresh: bool) -> Permit | None:
+        """Return the parent's leave for who is next here; None while its turn has not come there."""
+        if self._claim is not None:
+            turn = self._claim[1].granted
+            return turn.result() if turn.done() and not turn.cancelled() else None
+        with parent._lock:
+            permit = parent.try_admit(waiter.cost, waiter.output)
+            if permit is not None:
+                return permit
+            turn_of = parent._enqueue(waiter.cost, waiter.priority, waiter.output, f"{id(self)}")
+        self._queue.pop(now, fresh=fresh)
+        self._claim = (waiter, turn_of)
+        turn_of.granted.add_done_callback(lambda _: self._pump_locked())
+        return None
+
+    def _drop(self, now: float, fresh: bool) -> None:
+        """Leave out the next one, who has gone, and its turn above."""
+        if self._claim is None:
+            self._queue.pop(now, fresh=fresh)
+            return
+        (waiter, turn), self._claim = self._claim, None
+        if turn.granted.done() and not turn.granted.cancelled() and waiter.parent is not None:
+            waiter.parent.settle(turn.granted.result(), None)
+        elif not waiter.loop.is_closed():
+            turn.granted.cancel()
 
     def _waited(self, now: float, cost: int, output: int) -> Permit:
         """Take leave for a request that has waited, and count it as use of each limit."""
         permit = self._take(now, cost, output, waited=True)
         permit.waited = True
         for dimension, gate in self._gates.items():
-            gate.use.take(_units(dimension, cost, output))
+            gate.use.take(units_of(dimension, cost, output))
         return permit
 
     def _pump_locked(self) -> None:
@@ -401,14 +438,6 @@ class LimitScheduler:
             self._timer = None
         if loop is not None and when != _FOREVER:
             self._timer = loop.call_at(when, self._pump_locked)
-
-
-def _units(dimension: Dimension, cost: int, output: int) -> float:
-    if dimension == "requests":
-        return 1.0
-    if dimension == "tokens":
-        return float(cost)
-    return float(output if dimension == "output_tokens" else cost - output)
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:

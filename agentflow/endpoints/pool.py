@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import weakref
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import replace
+from typing import Unpack
 
 from agentflow.endpoints.limit_scheduler import LimitScheduler
-from agentflow.endpoints.scheduler import Limits, Permit, Scheduler
+from agentflow.endpoints.scheduler import LimitChanges, Limits, Permit, Scheduler
 from agentflow.endpoints.standing import Standing
+from agentflow.errors import UserError
 from agentflow_protocols.chat.messages import Usage
 
 __all__ = ["Pool", "Pooled"]
@@ -21,16 +23,11 @@ class Pool:
     Requests of different models wait for it in one fair queue.
     """
 
-    def __init__(
-        self,
-        name: str,
-        *,
-        requests_per_minute: float | None = None,
-        tokens_per_minute: float | None = None,
-        concurrency: int | None = None,
-    ) -> None:
+    def __init__(self, name: str, **limits: Unpack[LimitChanges]) -> None:
         self.name = name
-        self.limits = Limits(requests_per_minute, tokens_per_minute, concurrency)
+        self.limits = Limits(**limits)
+        if self.limits == Limits():
+            raise UserError(f"the pool `{name}` needs requests_per_minute, tokens_per_minute or concurrency")
         self._schedulers: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, LimitScheduler] = (
             weakref.WeakKeyDictionary()
         )
@@ -46,15 +43,9 @@ class Pool:
             found = self._schedulers[loop] = LimitScheduler(self.limits)
         return found
 
-    def change(
-        self,
-        *,
-        requests_per_minute: float | None = None,
-        tokens_per_minute: float | None = None,
-        concurrency: int | None = None,
-    ) -> None:
-        """Keep these limits from now on, also for requests that wait."""
-        self.limits = Limits(requests_per_minute, tokens_per_minute, concurrency)
+    def change(self, **limits: Unpack[LimitChanges]) -> None:
+        """Keep other limits from now on, for requests that wait too; what is not named stays."""
+        self.limits = replace(self.limits, **limits)
         for scheduler in self._schedulers.values():
             scheduler.change(self.limits)
 
@@ -63,16 +54,8 @@ class Pool:
         return self.scheduler().standing()
 
 
-@dataclass(slots=True, eq=False)
-class _Both(Permit):
-    """Leave of the pool and of the endpoint's own scheduler."""
-
-    pool: Permit | None = None
-    own: Permit | None = None
-
-
 class Pooled:
-    """Asks a pool first, then an endpoint's own scheduler. A request that waits holds no place in it."""
+    """Lets a request go when an endpoint's own scheduler and its pool both do."""
 
     __slots__ = ("own", "pool")
 
@@ -84,34 +67,42 @@ class Pooled:
         self, cost: int, priority: int = 0, output: int = 0, *, group: str = "", retry: bool = False
     ) -> Permit:
         """Wait until both let the request go."""
-        shared = await self.pool.admit(cost, priority, output, group=group, retry=retry)
+        own = self.own
+        if isinstance(own, LimitScheduler):
+            return await own.admit(cost, priority, output, group=group, retry=retry, parent=self.pool)
+        first = await own.admit(cost, priority, output, group=group, retry=retry)
         try:
-            own = await self.own.admit(cost, priority, output, group=group, retry=retry)
+            above = await self.pool.admit(cost, priority, output, group=group, retry=retry)
         except BaseException:
-            self.pool.settle(shared, None)
+            own.settle(first, None)
             raise
-        return _Both(own.tokens, own.at, pool=shared, own=own)
+        return _with(first, above)
 
     def try_admit(self, cost: int, output: int = 0) -> Permit | None:
         """Return a permit when both let the request go at once, else None."""
-        shared = self.pool.try_admit(cost, output)
-        if shared is None:
+        own = self.own
+        if isinstance(own, LimitScheduler):
+            return own.try_admit(cost, output, parent=self.pool)
+        above = self.pool.try_admit(cost, output)
+        if above is None:
             return None
-        own = self.own.try_admit(cost, output)
-        if own is None:
-            self.pool.settle(shared, None)
+        first = own.try_admit(cost, output)
+        if first is None:
+            self.pool.settle(above, None)
             return None
-        return _Both(own.tokens, own.at, pool=shared, own=own)
+        return _with(first, above)
 
     def settle(self, permit: Permit, usage: Usage | None) -> None:
         """Give both back what they held."""
-        assert isinstance(permit, _Both)
-        if permit.pool is not None and permit.own is not None:
-            self.pool.settle(permit.pool, usage)
-            self.own.settle(permit.own, usage)
+        if permit.above is not None:
+            self.pool.settle(permit.above, usage)
+        self.own.settle(permit, usage)
 
     def observe(self, permit: Permit, status: int, headers: Mapping[str, str]) -> None:
         """Let the endpoint's own scheduler learn: a server tells of one model's limits."""
-        assert isinstance(permit, _Both)
-        if permit.own is not None:
-            self.own.observe(permit.own, status, headers)
+        self.own.observe(permit, status, headers)
+
+
+def _with(permit: Permit, above: Permit) -> Permit:
+    """Return a permit of an endpoint's own with its pool's: a new one, since some are for all requests."""
+    return replace(permit, above=above)

@@ -6,7 +6,7 @@ import asyncio
 import weakref
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypedDict
 
 from agentflow.runtime.clock import current_clock
 from agentflow_protocols.chat.messages import Usage
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from agentflow.endpoints.limit_scheduler import LimitScheduler
     from agentflow.endpoints.pace import Used
 
-__all__ = ["Limits", "Permit", "Scheduler", "Unlimited", "shared_scheduler"]
+__all__ = ["LimitChanges", "Limits", "Permit", "Scheduler", "Unlimited", "shared_scheduler"]
 
 
 @dataclass(slots=True, eq=False)
@@ -23,7 +23,7 @@ class Permit:
     """Leave to send one request, given at `at`.
 
     `tokens` are reserved for it, `output` of them for the reply. `number` counts the
-    permits of a scheduler, `mark` the tokens that it has let go.
+    permits of a scheduler, `mark` the tokens that it has let go. `above` is a parent's leave.
     """
 
     tokens: int = 0
@@ -34,6 +34,7 @@ class Permit:
     mark: int = 0
     used: Used | None = None
     waited: bool = False
+    above: Permit | None = None
 
 
 class Scheduler(Protocol):
@@ -94,6 +95,14 @@ class Limits:
     concurrency: int | None = None
 
 
+class LimitChanges(TypedDict, total=False):
+    """Limits to change; what is not named stays, None lifts one."""
+
+    requests_per_minute: float | None
+    tokens_per_minute: float | None
+    concurrency: int | None
+
+
 # Rate limits belong to an account at a server, not to an object of ours: all endpoints of the
 # process that name the same one share its state, so it lives here. Keys are kept as hashes.
 _wall: dict[Hashable, LimitScheduler] = {}
@@ -103,18 +112,22 @@ _virtual: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Hashable, Li
 
 
 def shared_scheduler(
-    identity: Hashable, limits: Limits, *, make: Callable[[Limits], LimitScheduler]
+    identity: Hashable,
+    limits: Limits,
+    *,
+    make: Callable[[Limits], LimitScheduler],
+    told: LimitScheduler | None = None,
 ) -> LimitScheduler:
     """Return the running process's scheduler for `identity`: (host, key hash, model).
 
     Wall-clock loops share one, so that a later loop still keeps the pace; a virtual
-    loop has its own. The newest `limits` hold.
+    loop has its own. The newest `limits` hold; one that was `told` them is not told again.
     """
     wall = current_clock().kind == "wall"
     table = _wall if wall else _virtual.setdefault(asyncio.get_running_loop(), {})
     found = table.get(identity)
     if found is None:
         found = table[identity] = make(limits)
-    elif found.limits != limits:
+    elif found is not told and found.limits != limits:
         found.change(limits)
     return found

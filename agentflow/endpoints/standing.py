@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
-__all__ = ["Standing", "Use"]
+__all__ = ["Binds", "Source", "Standing", "Use"]
+
+Source: TypeAlias = Literal["given", "told", "found"]
+Binds: TypeAlias = Literal[
+    "requests", "tokens", "input_tokens", "output_tokens", "concurrency", "pause", "replies"
+]
 
 _NAMES = {
     "requests": "requests per minute",
@@ -24,12 +30,12 @@ class Standing:
     `source`: the limit was `given`, `told` by the server, or `found` by trying.
     """
 
-    binds: str
+    binds: Binds
     limit: float | None = None
     used: float | None = None
     waiting: int = 0
     running: int = 0
-    source: str = "given"
+    source: Source = "given"
 
     def __str__(self) -> str:
         """Say it in a few words."""

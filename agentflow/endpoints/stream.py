@@ -42,7 +42,10 @@ if TYPE_CHECKING:
     from agentflow.endpoints.patience import Patience
     from agentflow.endpoints.scheduler import Permit, Scheduler
 
-__all__ = ["EndpointStream"]
+__all__ = ["LONG_WAIT_S", "EndpointStream"]
+
+LONG_WAIT_S = 1.0
+"""Seconds that a request waits for its turn before that is told."""
 
 _NONE_READY: deque[Delta] = deque(maxlen=0)
 
@@ -295,17 +298,28 @@ class EndpointStream:
         return delta
 
     async def _admitted(self, endpoint: Endpoint, scheduler: Scheduler, request: ChatRequest) -> Permit:
-        """Wait for the request's turn; a request that can't go at once is told for what it waits."""
+        """Wait for the request's turn; for what, is told once it takes long."""
         cost, output = endpoint.expected_tokens(request)
-        if self._on_event is not None:
+        if self._on_event is None:
+            telling = None
+        else:
             permit = scheduler.try_admit(cost, output)
             if permit is not None:
                 return permit
+            telling = asyncio.get_running_loop().call_later(LONG_WAIT_S, self._waits, endpoint)
+        try:
+            return await scheduler.admit(
+                cost, self._priority, output, group=request.group, retry=self.attempts > 0
+            )
+        finally:
+            if telling is not None:
+                telling.cancel()
+
+    def _waits(self, endpoint: Endpoint) -> None:
+        """Tell that the request waits, and for what."""
+        if self._on_event is not None:
             standing = endpoint.standing()
             self._on_event(Waiting(endpoint.name, "" if standing is None else str(standing)))
-        return await scheduler.admit(
-            cost, self._priority, output, group=request.group, retry=self.attempts > 0
-        )
 
     async def _patiently(self, stream: ReplyStream, patience: Patience) -> Delta:
         """Return the first delta, unless it takes longer than answers do."""
