@@ -31,6 +31,7 @@ from agentflow_protocols.chat.batches import BatchApi
 from agentflow_protocols.chat.capabilities import Capabilities
 from agentflow_protocols.chat.gemini_batches import GeminiBatches
 from agentflow_protocols.chat.messages import ChatRequest, Delta, Reply, Usage
+from agentflow_protocols.chat.mistral_batches import MistralBatches
 from agentflow_protocols.chat.openai_batches import OpenAIBatches
 from agentflow_protocols.chat.server_error import ServerError, parse_error
 
@@ -40,6 +41,7 @@ __all__ = [
     "CHAT_COMPLETIONS",
     "GENERATE_CONTENT",
     "MESSAGES",
+    "MISTRAL",
     "OLLAMA",
     "OPENAI",
     "QUART",
@@ -194,6 +196,7 @@ RESPONSES = Dialect(
     batches=OpenAIBatches(),
 )
 OPENAI = replace(CHAT_COMPLETIONS, name="openai", batches=OpenAIBatches())
+MISTRAL = replace(CHAT_COMPLETIONS, name="mistral", batches=MistralBatches())
 
 
 OLLAMA = Dialect(

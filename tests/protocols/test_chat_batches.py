@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from agentflow_protocols.chat.anthropic_batches import AnthropicBatches
 from agentflow_protocols.chat.batches import BatchState
 from agentflow_protocols.chat.gemini_batches import GeminiBatches
+from agentflow_protocols.chat.mistral_batches import MistralBatches
 from agentflow_protocols.chat.openai_batches import OpenAIBatches
 from agentflow_protocols.errors import LocalProtocolError, RemoteProtocolError
 
@@ -19,6 +20,7 @@ APIS = {
     "anthropic": AnthropicBatches(),
     "azure": OpenAIBatches(100_000, prefix="", query="api-version=2024-10-21"),
     "gemini": GeminiBatches(),
+    "mistral": MistralBatches(),
     "openai": OpenAIBatches(),
 }
 VECTORS = [
@@ -117,6 +119,8 @@ def test_what_a_batch_api_does_not_take():
             APIS["anthropic"].line(bad, "/messages", b"{}")
     with pytest.raises(LocalProtocolError, match="asks nothing at /embeddings"):
         APIS["openai"].line("a", "/embeddings", b"{}")
+    with pytest.raises(LocalProtocolError, match="asks nothing at /completions"):
+        APIS["mistral"].line("a", "/completions", b"{}")
 
 
 WORDS = (

@@ -15,7 +15,7 @@ from agentflow_protocols.chat.messages import Json
 from agentflow_protocols.chat.server_error import ServerError, server_error
 from agentflow_protocols.errors import LocalProtocolError, RemoteProtocolError
 
-__all__ = ["OpenAIBatches"]
+__all__ = ["OpenAIBatches", "file_call", "made_id"]
 
 _ENDS = ("/chat/completions", "/completions", "/responses")
 _ENDED = ("completed", "failed", "expired", "cancelled")
@@ -55,19 +55,8 @@ class OpenAIBatches:
         The server that looks through a file first is asked until it has.
         """
         url = string(json_object(first).get("url"))
-        mark = hashlib.sha256(f"{name}\n{len(first)}".encode() + first).hexdigest()[:32]
-        head = (
-            f"--{mark}\r\n"
-            'Content-Disposition: form-data; name="purpose"\r\n\r\nbatch\r\n'
-            f"--{mark}\r\n"
-            f'Content-Disposition: form-data; name="file"; filename="{mark}.jsonl"\r\n'
-            "Content-Type: application/jsonl\r\n\r\n"
-        ).encode()
-        kind = f"multipart/form-data; boundary={mark}"
-        tail = f"\r\n--{mark}--\r\n".encode()
-        place = self._at("/files")
-        file = yield BatchCall("POST", place, head, tail, b"\n", lines=True, content_type=kind)
-        identity = _id(file)
+        file = yield file_call(self._at("/files"), name, first)
+        identity = made_id(file)
         for tries in range(_MOST_WAITS):  # Azure takes no batch of a file that it has not looked through
             status = string(json_object(file).get("status"))
             if status.lower() not in _PENDING:
@@ -83,7 +72,7 @@ class OpenAIBatches:
             **({"metadata": {"name": name}} if name else {}),
         }
         made = yield BatchCall("POST", self._at("/batches"), to_json(body), creates=True)
-        return _id(made)
+        return made_id(made)
 
     def find(self, name: str) -> Generator[BatchCall, bytes, str | None]:
         """Look through the batches, the last one first."""
@@ -153,7 +142,23 @@ class OpenAIBatches:
         return f"{path}{'&' if '?' in path else '?'}{self.query}"
 
 
-def _id(body: bytes) -> str:
+def file_call(path: str, name: str, first: bytes) -> BatchCall:
+    """Return the call that hands in the file of a batch whose first line is `first`."""
+    mark = hashlib.sha256(f"{name}\n{len(first)}".encode() + first).hexdigest()[:32]
+    head = (
+        f"--{mark}\r\n"
+        'Content-Disposition: form-data; name="purpose"\r\n\r\nbatch\r\n'
+        f"--{mark}\r\n"
+        f'Content-Disposition: form-data; name="file"; filename="{mark}.jsonl"\r\n'
+        "Content-Type: application/jsonl\r\n\r\n"
+    ).encode()
+    kind = f"multipart/form-data; boundary={mark}"
+    tail = f"\r\n--{mark}--\r\n".encode()
+    return BatchCall("POST", path, head, tail, b"\n", lines=True, content_type=kind)
+
+
+def made_id(body: bytes) -> str:
+    """Return the id of what a call made. Raises `RemoteProtocolError` for an answer without one."""
     identity = string(json_object(body).get("id"))
     if not identity:
         raise RemoteProtocolError("the answer names no id")
