@@ -265,16 +265,15 @@ class EndpointStream:
             self._clock = current_clock()
             self._began = time.monotonic()
         scheduler = self._scheduler = endpoint.scheduler()
-        asked = time.monotonic()
+        asked, since = time.monotonic(), self._clock.time()
         if endpoint.allowance is not None:
             most = endpoint.most_tokens(request)
             self._hold = await endpoint.allowance.reserve(endpoint.name, *most, endpoint.price)
         self._permit = await self._admitted(endpoint, scheduler, request)
-        waited = time.monotonic() - asked
-        self._queued += waited
-        if self._on_event is not None:
-            self._on_event(Admitted(waited))
+        self._queued += time.monotonic() - asked
         self._sent_at = self._clock.time()
+        if self._on_event is not None:
+            self._on_event(Admitted(self._sent_at - since))
         self._stream = model.open(request, self._resources)
         self.attempts += 1
         hedge = endpoint.hedge
