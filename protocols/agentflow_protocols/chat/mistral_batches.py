@@ -58,9 +58,9 @@ class MistralBatches:
         return made_id(made)
 
     def find(self, name: str) -> Generator[BatchCall, bytes, str | None]:
-        """Look through the jobs, the last one first."""
+        """Look through the jobs."""
         for page in range(_MOST_PAGES):
-            place = f"/batch/jobs?page={page}&page_size={_PAGE}&order_by=-created"
+            place = f"/batch/jobs?page={page}&page_size={_PAGE}"
             jobs = items(json_object((yield BatchCall("GET", place))).get("data"))
             for each in jobs:
                 job = mapping(each)
