@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 from agentflow._cli.say import error_line, note
 from agentflow.workflow.tally import counts, own_seconds
 from agentflow_protocols.trace import (
+    Admitted,
     ApprovalNeeded,
     ApprovalSettled,
     Event,
@@ -27,7 +28,6 @@ from agentflow_protocols.trace import (
     RunFinished,
     RunStarted,
     StepStarted,
-    TextDelta,
     Throttled,
     ToolCalled,
     ToolFinished,
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
     from agentflow_protocols.chat import Json
 
-__all__ = ["Bar", "Board", "Lines", "Live", "View", "call_label", "seconds_text"]
+__all__ = ["Bar", "Board", "Lines", "Live", "View", "call_label", "seconds_text", "waits_text"]
 
 _SHOWN = 40
 _COLOURS = {"ok": "green", "running": "cyan", "failed": "red", "cancelled": "yellow"}
@@ -80,6 +80,7 @@ class Board:
     runs: dict[str, tuple[str, str]] = field(default_factory=dict)
     calls: dict[tuple[str, str], Bar] = field(default_factory=dict)
     thinking: dict[str, str] = field(default_factory=dict)
+    waits: dict[str, str] = field(default_factory=dict)
     approvals: dict[str, str] = field(default_factory=dict)
     finished: int = 0
     call_seconds: float = 0.0
@@ -99,16 +100,16 @@ class Board:
             case RunFinished(status=status):
                 self.runs[event.run] = (self.runs.get(event.run, (event.run, ""))[0], status)
                 self.thinking.pop(event.run, None)
+                self.waits.pop(event.run, None)
             case ModelCalled(agent=agent, model=model, turn=turn):
                 self.thinking[event.run] = f"{agent} asks {model} (turn {turn})"
             case Throttled(model=model, binds=binds):
-                agent = self.thinking.get(event.run, model).partition(" ")[0]
-                self.thinking[event.run] = f"{agent} waits for {model}: {binds}"
-            case TextDelta() if " waits for " in self.thinking.get(event.run, ""):
-                agent, _, model = self.thinking[event.run].partition(" waits for ")
-                self.thinking[event.run] = f"{agent} asks {model.partition(': ')[0]}"
+                self.waits[event.run] = waits_text(model, binds)
+            case Admitted() | FellBack() | Retrying():
+                self.waits.pop(event.run, None)
             case ModelFinished(usage=usage, cost=cost):
                 self.thinking.pop(event.run, None)
+                self.waits.pop(event.run, None)
                 self.requests += 1
                 self.tokens += usage.input_tokens + usage.output_tokens
                 self.cost = None if cost is None or self.cost is None else self.cost + cost
@@ -128,6 +129,11 @@ class Board:
                 self.approvals.pop(call, None)
             case _:
                 pass
+
+
+def waits_text(model: str, binds: str) -> str:
+    """Return what a request waits for as a short text."""
+    return error_line(f"waits for {model}: {binds}" if binds else f"waits for {model}")
 
 
 def _progress(data: Json) -> str:
@@ -208,6 +214,8 @@ def _line(event: Event) -> str | None:
             return f"{source} hands over to {target}"
         case Retrying(model=model, attempt=attempt, wait_s=wait, reason=reason):
             return f"{model} failed ({reason[:100]}); try {attempt + 1} in {seconds_text(wait)}"
+        case Throttled(model=model, binds=binds):
+            return waits_text(model, binds)
         case FellBack(model=model, target=target, reason=reason):
             return f"{model} is given up for {target}{': ' + reason[:100] if reason else ''}"
         case StepStarted(key=key):
@@ -260,7 +268,8 @@ class Live:
                 Text(f"{'  ' * run.count('/')}{name}  {status}", "bold" if "/" not in run else "")
                 for run, (name, status) in list(board.runs.items())[-self._rows // 2 :]
             ]
-            lines += [Text(f"  … {text}", "dim") for text in list(board.thinking.values())[-4:]]
+            for run, text in list(board.thinking.items())[-4:]:
+                lines.append(Text(f"  … {board.waits.get(run, text)}", "dim"))
             lines += [Text(f"  ? {text}", "yellow") for text in board.approvals.values()]
             bars = sorted(board.calls.values(), key=lambda bar: bar.end is not None)[: self._rows]
             bars.sort(key=lambda bar: bar.start)

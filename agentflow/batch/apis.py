@@ -58,6 +58,7 @@ class Options(TypedDict, total=False):
     timeouts: Timeouts | None
     allowance: Allowance | None
     pool: Pool | None
+    priority: int
     patience: Patience | None
     fallback: Sequence[Endpoint]
 

@@ -51,8 +51,9 @@ class Endpoint:
     they are asked at once for a while (see `Breaker`). `hedge` is the share of requests that
     may be sent a second time when they are slow (see `Hedge`); for requests without effects.
     A `cache` answers what was asked before. An `allowance` is what may be spent in all. A `pool` is
-    a limit that is shared with other models. With `patience` an answer that takes far longer than
-    others is asked for again. Nothing is opened, read or sent before the first use.
+    a limit that is shared with other models. Requests of a higher `priority` go first. With
+    `patience` an answer that takes far longer than others is asked for again. Nothing is opened,
+    read or sent before the first use.
     """
 
     def __init__(
@@ -79,6 +80,7 @@ class Endpoint:
         cache: ReplyCache | None = None,
         allowance: Allowance | None = None,
         pool: Pool | None = None,
+        priority: int = 0,
         patience: Patience | None = None,
     ) -> None:
         _check_positive(
@@ -108,6 +110,7 @@ class Endpoint:
         self.cache = cache
         self.allowance = allowance
         self.pool = pool
+        self.priority = priority
         self.patience = patience
         self.hedge = None if hedge is None else Hedge(hedge)
         self._unlimited = Unlimited()
@@ -162,8 +165,8 @@ class Endpoint:
 
         `resources` own the connections; without them, and outside `async with
         endpoint`, the stream opens a connection of its own. `on_event` is told each
-        decision on the request. A higher `priority` is admitted first. A `whole` reply is
-        given once all of it has come, and asked for again where it breaks off.
+        decision on the request. `priority` is added to the endpoint's and the request's own.
+        A `whole` reply is given once all of it has come, and asked for again where it breaks off.
         """
         owned = resources or self._resources
         return EndpointStream(

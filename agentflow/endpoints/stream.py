@@ -306,10 +306,9 @@ class EndpointStream:
             if permit is not None:
                 return permit
             telling = asyncio.get_running_loop().call_later(LONG_WAIT_S, self._waits, endpoint)
+        priority = self._priority + request.priority + endpoint.priority
         try:
-            return await scheduler.admit(
-                cost, self._priority, output, group=request.group, retry=self.attempts > 0
-            )
+            return await scheduler.admit(cost, priority, output, group=request.group, retry=self.attempts > 0)
         finally:
             if telling is not None:
                 telling.cancel()

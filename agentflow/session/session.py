@@ -415,6 +415,7 @@ class Session:
             written.calls, board, delivery, markup=carrier.markup, plain=plain, late=carrier.late_results
         )
         self._artifacts = self._artifacts or any("`read`" in call.text for call in delivery.results)
+        self._step.awaited = any(item.source == "user" for item in delivery.interrupts)
         first, last = delivery.apart(late)
         put_in = [(call.id, call.text) for call in first]
         put_in += [(item.source, item.text) for item in delivery.interrupts]

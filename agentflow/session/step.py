@@ -28,6 +28,7 @@ from agentflow_protocols.chat import (
 )
 from agentflow_protocols.cml import ProtocolViolation, TrapReached
 from agentflow_protocols.trace import (
+    Admitted,
     FellBack,
     ModelCalled,
     ModelFinished,
@@ -83,6 +84,8 @@ class ModelStep:
         """Whether anything came of the reply that is under way or was lost."""
         self.leaving = False
         """Set while a reply is read, to leave it after this block: somebody else goes on."""
+        self.awaited = False
+        """Set before a reply to something that a person put in: its request goes before others."""
         self._context = context
         self._board = board
         self._start_call = start_call
@@ -128,6 +131,7 @@ class ModelStep:
         else:
             request.idempotency_key = f"{context.run_id}/{key}"
             request.group = context.state.root.id
+            request.priority = 1 if self.awaited else 0
             if ledger.durable:
                 await ledger.barrier()
 
@@ -139,12 +143,19 @@ class ModelStep:
     def _told(self, model: str) -> OnEvent:
         """Return what makes events of the endpoint's decisions on a request."""
         emit = self._context.emit
+        throttled = False
 
         def told(decision: Decision) -> None:
+            nonlocal throttled
             match decision:
+                case endpoints.Admitted(waited_s):
+                    if throttled:
+                        emit(Admitted(model, waited_s))
+                    throttled = False
                 case endpoints.Retrying(attempt, wait_s, error):
                     emit(Retrying(model, attempt, wait_s, str(error)[:300]))
                 case endpoints.Waiting(name, binds):
+                    throttled = True
                     emit(Throttled(name, binds))
                 case endpoints.FellBack(source, target, error):
                     emit(FellBack(source, target, "" if error is None else str(error)[:300]))

@@ -86,7 +86,10 @@ def _endpoint(
     section: EndpointSection, built: Endpoint, api: str, model: str, told: Options, environment: Environment
 ) -> Endpoint:
     """Return a section's endpoint for a batch: what the section says wins over the batch's own options."""
-    options = cast("Options", {**told, **endpoint_options(section), "fallback": built.fallback})
+    own: Options = {"fallback": built.fallback, "pool": built.pool}
+    if built.allowance is not None:
+        own["allowance"] = built.allowance  # of all models that the section serves
+    options = cast("Options", {**told, **endpoint_options(section), **own})
     if section.base_url is None and section.api_key_env is None:
         return endpoint_of(api, model, environment, **options)
     named = model if section.model.endswith(":*") else section.model.partition(":")[2] or section.model

@@ -11,7 +11,7 @@ from typing import TypeVar, cast
 
 from agentflow.agent import Agent, JsonSchema
 from agentflow.batch.apis import Options
-from agentflow.endpoints import Allowance, Endpoint, Price, ReplyCache, Timeouts
+from agentflow.endpoints import Allowance, Endpoint, Pool, Price, ReplyCache, Timeouts
 from agentflow.errors import UserError
 from agentflow.runtime import Limits, Timer
 from agentflow.session import Carrier, CmlChat, CmlText, InFlight
@@ -56,12 +56,17 @@ _OPTIONS = (
 def build_endpoints(workflow: Workflow, parsed: Parsed, model: str | None) -> dict[str, Endpoint]:
     """Return the endpoints by name. `model`, when given, stands in the place of every model."""
     built: dict[str, Endpoint] = {}
+    pools = {
+        name: Pool(name, **section.model_dump(exclude_none=True)) for name, section in workflow.pools.items()
+    }
 
     def build(name: str) -> Endpoint:
         if name not in built:
             section = workflow.endpoints[name]
             fallback = [] if model else [build(other) for other in section.fallback]
-            built[name] = _endpoint(section, model or _located(section.model, parsed, name), model, fallback)
+            pool = None if section.pool is None else pools[section.pool]
+            located = model or _located(section.model, parsed, name)
+            built[name] = _endpoint(section, located, model, fallback, pool)
         return built[name]
 
     for name in workflow.endpoints:
@@ -80,7 +85,11 @@ def _located(model: str, parsed: Parsed, endpoint: str) -> str:
 
 
 def _endpoint(
-    section: EndpointSection, model: str, replaced: str | None, fallback: list[Endpoint]
+    section: EndpointSection,
+    model: str,
+    replaced: str | None,
+    fallback: list[Endpoint],
+    pool: Pool | None = None,
 ) -> Endpoint:
     if section.capabilities is not None:
         plain = section.model_copy(update={"capabilities": None})
@@ -89,7 +98,7 @@ def _endpoint(
     else:
         capabilities = None
     options = endpoint_options(section)
-    options["fallback"] = fallback
+    options["fallback"], options["pool"] = fallback, pool
     if model.partition(":")[0] in FREE_SCHEMES:
         options.setdefault("price", Price(0.0, 0.0))
     return Endpoint(
@@ -105,7 +114,7 @@ def endpoint_options(section: EndpointSection) -> Options:
     """Return what a section says of its endpoint, beside its place and what it can do."""
     said: dict[str, object] = {
         name: value
-        for name in ("requests_per_minute", "tokens_per_minute", "concurrency", "learn", "hedge")
+        for name in ("requests_per_minute", "tokens_per_minute", "concurrency", "learn", "hedge", "priority")
         if (value := getattr(section, name)) is not None
     }
     if section.settings is not None:

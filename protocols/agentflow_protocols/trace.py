@@ -16,6 +16,7 @@ from agentflow_protocols.errors import RemoteProtocolError
 
 __all__ = [
     "EVENTS",
+    "Admitted",
     "ApprovalNeeded",
     "ApprovalSettled",
     "Compacted",
@@ -27,11 +28,15 @@ __all__ = [
     "Lagged",
     "ModelCalled",
     "ModelFinished",
+    "PlanChanged",
     "ReasoningDelta",
     "Retrying",
     "RunFinished",
     "RunStarted",
+    "StepFailed",
     "StepFinished",
+    "StepReady",
+    "StepSkipped",
     "StepStarted",
     "TextDelta",
     "Throttled",
@@ -223,6 +228,14 @@ class Throttled(Event):
 
 
 @dataclass(slots=True)
+class Admitted(Event):
+    """A request that was throttled goes out, having waited `waited_s` seconds for its turn."""
+
+    model: str
+    waited_s: float
+
+
+@dataclass(slots=True)
 class FellBack(Event):
     """The endpoint `model` has given up, and `target` is asked in its place."""
 
@@ -237,6 +250,37 @@ class Compacted(Event):
 
     dropped: int
     kept: int
+
+
+@dataclass(slots=True)
+class StepReady(Event):
+    """All that a step of a plan waits for is there; it starts when what it needs is free."""
+
+    key: str
+
+
+@dataclass(slots=True)
+class StepFailed(Event):
+    """A step of a plan has failed for good."""
+
+    key: str
+    error: str
+
+
+@dataclass(slots=True)
+class StepSkipped(Event):
+    """A step of a plan is not run; `reason` says why."""
+
+    key: str
+    reason: str
+
+
+@dataclass(slots=True)
+class PlanChanged(Event):
+    """A plan was changed while it ran: `change` is `add`, `drop` or `replace`."""
+
+    change: str
+    step: str
 
 
 @dataclass(slots=True)

@@ -219,7 +219,7 @@ class ChatRequest:
     With a `prompt` the model goes on with that text, and `messages` are not sent.
     `banned` are texts that must not be written and `grammar` (GBNF) is what the reply
     must follow, where the endpoint has its hands on sampling. `group` says whose request it
-    is: groups that wait for one endpoint are served in turns.
+    is: groups that wait for one endpoint are served in turns, a higher `priority` before them.
     """
 
     messages: Sequence[Message]
@@ -233,6 +233,7 @@ class ChatRequest:
     banned: tuple[str, ...] = ()
     grammar: str | None = None
     group: str = ""
+    priority: int = 0
 
 
 @dataclass(slots=True)

@@ -71,6 +71,7 @@ def _references(file: Mapping[str, JsonValue], report: Report) -> Iterator[Probl
     for kind, section, field, single in (
         ("endpoint", "agents", "endpoint", True),
         ("endpoint", "endpoints", "fallback", False),
+        ("pool", "endpoints", "pool", True),
         ("tool", "agents", "tools", False),
         ("agent", "agents", "agents", False),
         ("agent", "agents", "handoffs", False),

@@ -205,6 +205,20 @@ class BudgetSection(_Section):
         return self
 
 
+class PoolSection(_Section):
+    """Limits that several endpoints share."""
+
+    requests_per_minute: Positive | None = None
+    tokens_per_minute: Positive | None = None
+    concurrency: Count | None = Field(None, description="Requests in flight at once.")
+
+    @model_validator(mode="after")
+    def _something(self) -> PoolSection:
+        if not self.model_fields_set:
+            raise ValueError("write `requests_per_minute`, `tokens_per_minute` or `concurrency`")
+        return self
+
+
 class EndpointSection(_Section):
     """A model and the limits of the service that runs it. Keys come from the environment only."""
 
@@ -231,6 +245,10 @@ class EndpointSection(_Section):
     cache: bool = Field(False, description="Answer what was asked before without asking again.")
     capabilities: CapabilitiesSection | None = None
     budget: BudgetSection | None = Field(None, description="What may be spent on it in all.")
+    pool: Name | None = Field(None, description="The pool whose limits it shares.")
+    priority: Annotated[int, Field(ge=-100, le=100)] | None = Field(
+        None, description="Requests of a higher one go first where they wait for one limit; default 0."
+    )
 
 
 class McpTool(_Section):
@@ -411,6 +429,7 @@ class Shared(_Section):
     """A file for `include:`, which holds endpoints, tools and agents."""
 
     agentflow: Literal[1] = 1
+    pools: dict[Name, PoolSection] = {}
     endpoints: dict[Name, EndpointSection] = {}
     tools: dict[Name, ToolSection] = {}
     agents: dict[Name, AgentSection] = {}
@@ -433,6 +452,7 @@ class Workflow(_Section):
         [], description="Files with further endpoints, tools and agents; they include nothing themselves."
     )
     inputs: dict[Name, InputSection] = {}
+    pools: dict[Name, PoolSection] = Field({}, description="Limits that endpoints share.")
     endpoints: dict[Name, EndpointSection] = {}
     tools: dict[Name, ToolSection] = {}
     agents: dict[Name, AgentSection] = {}

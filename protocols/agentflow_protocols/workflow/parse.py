@@ -18,7 +18,7 @@ __all__ = ["Parsed", "Reader", "parse_file", "parse_workflow"]
 Reader = Callable[[str], bytes]
 """Returns an included file's bytes by the name that stands in `include:`; raises OSError."""
 
-_SHARED = ("endpoints", "tools", "agents")
+_SHARED = ("pools", "endpoints", "tools", "agents")
 
 
 @dataclass(slots=True)
