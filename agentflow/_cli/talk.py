@@ -70,7 +70,7 @@ class Talk:
         ]
         if len(bars) > _SHOWN:
             lines.append(f" and {len(bars) - _SHOWN} more calls")
-        return lines + [f" {what}" for what in self.board.thinking.values()]
+        return lines + [f" {what}" for what in self.board.asking()]
 
     async def turn(self, runtime: Runtime, line: str, console: Console) -> None:
         """Let the agent answer one line."""

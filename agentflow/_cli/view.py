@@ -130,6 +130,10 @@ class Board:
             case _:
                 pass
 
+    def asking(self) -> list[str]:
+        """Return what each run's model does, or waits for."""
+        return [self.waits.get(run, text) for run, text in self.thinking.items()]
+
 
 def waits_text(model: str, binds: str) -> str:
     """Return what a request waits for as a short text."""
@@ -268,8 +272,7 @@ class Live:
                 Text(f"{'  ' * run.count('/')}{name}  {status}", "bold" if "/" not in run else "")
                 for run, (name, status) in list(board.runs.items())[-self._rows // 2 :]
             ]
-            for run, text in list(board.thinking.items())[-4:]:
-                lines.append(Text(f"  … {board.waits.get(run, text)}", "dim"))
+            lines += [Text(f"  … {text}", "dim") for text in board.asking()[-4:]]
             lines += [Text(f"  ? {text}", "yellow") for text in board.approvals.values()]
             bars = sorted(board.calls.values(), key=lambda bar: bar.end is not None)[: self._rows]
             bars.sort(key=lambda bar: bar.start)

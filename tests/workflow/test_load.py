@@ -389,3 +389,31 @@ def test_what_is_wrong_with_an_input_is_said(
         workflow.read_inputs({} if given is None else {"x": given})
     assert fault in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_endpoints_share_a_pool_and_have_a_priority(tmp_path: Path) -> None:
+    (tmp_path / "shared.yaml").write_text("pools: {account: {requests_per_minute: 600}}\n")
+    path = write(
+        tmp_path,
+        """\
+include: shared.yaml
+endpoints:
+  main: {model: "openai:a", pool: account, priority: 2}
+  spare: {model: "openai:b", pool: account}
+agents: {cook: {endpoint: main}, other: {endpoint: spare}}
+agent: {use: cook, input: hi}
+""",
+    )
+    endpoints = load(path).endpoints
+    main, spare = endpoints["main"], endpoints["spare"]
+    assert main.pool is not None
+    assert main.pool is spare.pool
+    assert main.pool.limits.requests_per_minute == 600
+    assert (main.priority, spare.priority) == (2, 0)
+    path.write_text(path.read_text().replace("pool: account}", "pool: acount}"))
+    with pytest.raises(WorkflowError, match=r"unknown pool `acount`; allowed: account \(did you mean"):
+        load(path)
+    path.write_text(path.read_text().replace("pool: acount}", "pool: account}"))
+    (tmp_path / "shared.yaml").write_text("pools: {account: {}}\n")
+    with pytest.raises(WorkflowError, match="write `requests_per_minute`"):
+        load(path)
