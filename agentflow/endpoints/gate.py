@@ -52,8 +52,7 @@ class Gate:
             self.pace.take(now, units)
 
     def give_back(self, units: float) -> None:
-        """Take back `units` that were not used after all."""
-        self.credit.give_back(units)
+        """Take back `units` that were not used after all; whether the server does, its next answer says."""
         if self.pace is not None:
             self.pace.give_back(units)
 

@@ -194,7 +194,7 @@ class LimitScheduler:
         with self._lock:
             loop = _running_loop()
             now = permit.at if loop is None else loop.time()
-            empty = tells_limits(headers) and self._learn_from(permit, headers, now)
+            empty = tells_limits(headers) and self._learn_from(permit, headers, now, refused)
             self._seek()
             self._recent.append(refused)
             if refused:
@@ -217,13 +217,14 @@ class LimitScheduler:
     def _keep_found(self, search: RateSearch) -> None:
         self._gates.setdefault("requests", Gate()).keep(60.0 * search.rate)
 
-    def _learn_from(self, permit: Permit, headers: Mapping[str, str], now: float) -> bool:
+    def _learn_from(self, permit: Permit, headers: Mapping[str, str], now: float, refused: bool) -> bool:
         """Take in what an answer says of limits; return whether one of them is used up."""
         empty = False
         seen: set[Dimension] = set()
         readings = read_limits(headers, time.time())
         for told in sorted(readings, key=lambda reading: reading.window_s or 60.0):
-            used_up = told.remaining is not None and told.remaining < 1
+            needed = units_of(told.dimension, permit.tokens, permit.output) if refused else 1.0
+            used_up = told.remaining is not None and told.remaining < max(1.0, needed)
             if told.dimension in seen and not used_up:
                 continue  # a longer window binds only when it is used up
             seen.add(told.dimension)
