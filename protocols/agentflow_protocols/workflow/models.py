@@ -36,6 +36,7 @@ __all__ = [
     "McpTool",
     "Name",
     "OutputSection",
+    "PoolSection",
     "PriceSection",
     "SettingsSection",
     "Shared",
