@@ -109,9 +109,7 @@ class Endpoint:
         self.breaker = Breaker()
         self.cache = cache
         self.allowance = allowance
-        self.pool = pool
-        self.priority = priority
-        self.patience = patience
+        self.pool, self.priority, self.patience = pool, priority, patience
         self.hedge = None if hedge is None else Hedge(hedge)
         self._unlimited = Unlimited()
         self._told: LimitScheduler | None = None  # the scheduler that knows these limits
