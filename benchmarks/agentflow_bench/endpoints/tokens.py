@@ -34,15 +34,11 @@ def _tokens(setting: Setting) -> Sequence[Figure]:
             charged = sum(amount for _, amount in model.charged)
             used = charged / (model.charged[-1][0] * _TPM / 60)
             name = f"{form}, prompt and {'max_tokens' if reserves else 'reply'} counted"
-            figures.append(
-                Figure(f"{name}: of the tokens used", 100 * used, "%", Bar(">=", 95 if reserves else 98))
-            )
+            figures.append(Figure(f"{name}: of the tokens used", 100 * used, "%", Bar(">=", 98)))
             if not reserves and form != "fixed":
                 most = most_in_window(model.charged, 60.0) / _TPM
                 figures.append(Figure(f"{name}: most in a minute / limit", most, "x", Bar("<=", 1)))
-            figures.append(
-                Figure(f"{name}: refused", len(model.refused), bar=Bar("<=", 5 if reserves else 0))
-            )
+            figures.append(Figure(f"{name}: refused", len(model.refused), bar=Bar("==", 0)))
     return figures
 
 
