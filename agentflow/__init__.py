@@ -18,12 +18,14 @@ if TYPE_CHECKING:
         AgentflowError,
         EndpointError,
         LimitExceeded,
+        PlanFailed,
         RunError,
         ToolFailed,
         ToolRetry,
         UserError,
     )
     from agentflow.main import run
+    from agentflow.plan import Outputs, Plan, Step
     from agentflow.runtime import Context, Limits, Result, Run, Runtime, Timer
     from agentflow.team import Team
     from agentflow.tools import Progress, Tool, tool
@@ -56,6 +58,9 @@ __all__ = [
     "Limits",
     "Message",
     "ModelFinished",
+    "Outputs",
+    "Plan",
+    "PlanFailed",
     "Price",
     "Progress",
     "Result",
@@ -64,6 +69,7 @@ __all__ = [
     "RunError",
     "Runtime",
     "Settings",
+    "Step",
     "Team",
     "TextDelta",
     "TextPart",
@@ -90,12 +96,14 @@ _HOMES = {
         "AgentflowError",
         "EndpointError",
         "LimitExceeded",
+        "PlanFailed",
         "RunError",
         "ToolFailed",
         "ToolRetry",
         "UserError",
     ),
     "agentflow.main": ("run",),
+    "agentflow.plan": ("Outputs", "Plan", "Step"),
     "agentflow.runtime": ("Context", "Limits", "Result", "Run", "Runtime", "Timer"),
     "agentflow.team": ("Team",),
     "agentflow.tools": ("Progress", "Tool", "tool"),

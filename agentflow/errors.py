@@ -18,12 +18,15 @@ AgentflowError
 │   └── RemoteProtocolError   the model's or a peer's
 ├── LimitExceeded             a limit of turns, tokens, money or time was reached
 └── RunError                  a run can't go on: cancelled, stalled, lost, or a broken journal
+    └── PlanFailed            steps of a plan failed; carries the state of every step
 ```
 
 `asyncio.CancelledError` is never one of these and is never swallowed.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 from agentflow_protocols.errors import AgentflowError, LocalProtocolError, ProtocolError, RemoteProtocolError
 
@@ -35,6 +38,7 @@ __all__ = [
     "EndpointUnavailable",
     "LimitExceeded",
     "LocalProtocolError",
+    "PlanFailed",
     "ProtocolError",
     "QuotaExhausted",
     "RateLimited",
@@ -112,6 +116,21 @@ class LimitExceeded(AgentflowError):
 
 class RunError(AgentflowError):
     """A run can't go on: it was cancelled, it stalled, or its journal is unusable."""
+
+
+class PlanFailed(RunError):
+    """Steps of a plan have failed. `states` is the state of every step, `faults` what went wrong."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        states: Mapping[str, str] | None = None,
+        faults: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.states = dict(states or {})
+        self.faults = dict(faults or {})
 
 
 def missing_extra(package: str, extra: str) -> UserError:

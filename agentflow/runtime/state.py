@@ -46,6 +46,11 @@ class Gate:
         if closed is not None:
             closed.set()
 
+    @property
+    def closed(self) -> bool:
+        """Whether nothing new may start."""
+        return self._closed is not None
+
     async def passed(self) -> None:
         """Wait until the gate is open."""
         while self._closed is not None:

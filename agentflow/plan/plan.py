@@ -1,0 +1,240 @@
+"""Plan: steps with an order, typed values between them, and shared resources."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Concatenate, Literal, ParamSpec, TypeVar, cast, overload
+
+from agentflow.errors import UserError
+from agentflow.plan.graph import Graph, Slot
+from agentflow.plan.outputs import Outputs
+from agentflow.plan.step import Step, checked_name, checked_units
+
+if TYPE_CHECKING:
+    from agentflow.agent import Agent
+    from agentflow.runtime.context import Context
+    from agentflow.tools import Tool
+
+__all__ = ["Plan"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+Item = TypeVar("Item")
+
+WINDOW = 2_000  # steps that are under way at once
+
+
+class Plan:
+    """Steps that run as soon as what they wait for is there; run it like an agent.
+
+    `resources` are units that steps share ("stove": 2). `on_failure` says what becomes of steps
+    that do not depend on one that failed: they `finish`, or are ended (`cancel`). At most `window`
+    steps are under way at once. The output is an `Outputs`: `(await runtime.run(plan)).output[step]`.
+    """
+
+    kind = "plan"
+    output_type = Outputs
+
+    def __init__(
+        self,
+        *,
+        name: str = "plan",
+        resources: Mapping[str, int] | None = None,
+        on_failure: Literal["finish", "cancel"] = "finish",
+        window: int = WINDOW,
+    ) -> None:
+        self.name = name
+        self.resources = checked_units(name, resources or {})
+        self.on_failure = on_failure
+        if window < 1:
+            raise UserError(f"plan {name}: the window must be 1 or more, not {window}")
+        self.window = window
+        self.steps: list[Step[object]] = []
+        self.given: Step[object] = Step("input", None, kind="input")
+        self._taken: dict[str, int] = {}
+
+    def __repr__(self) -> str:
+        return f"Plan({self.name!r}, {len(self.steps)} steps)"
+
+    def input(self, kind: type[T]) -> T:
+        """Stands for what the plan is run with: pass it to steps, as an output."""
+        return cast("T", self.given.output)
+
+    @overload
+    def step(
+        self, fn: Callable[Concatenate[Context[object], P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs
+    ) -> Step[T]: ...
+
+    @overload
+    def step(self, fn: Agent[object, T], input: str, /) -> Step[T]: ...
+
+    @overload
+    def step(self, fn: Tool[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> Step[T]: ...
+
+    @overload
+    def step(self, fn: Plan, input: object = None, /) -> Step[Outputs]: ...
+
+    @overload
+    def step(self, fn: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> Step[T]: ...
+
+    @overload
+    def step(self, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Step[T]: ...
+
+    def step(self, fn: object, *args: object, **kwargs: object) -> Step[object]:
+        """Add a step that calls `fn`, an async or a plain function, an Agent, a Tool or another Plan.
+
+        A function may take a `Context` first. Arguments that are outputs of other steps draw the
+        order. Its name is the function's, with a number where that is taken.
+        """
+        return self._add(Step(self._name(fn), fn, args, kwargs))
+
+    @overload
+    def map(
+        self,
+        fn: Callable[[Item], Awaitable[T]],
+        items: Sequence[Item],
+        /,
+        *,
+        max_parallel: int | None = None,
+    ) -> Step[list[T]]: ...
+
+    @overload
+    def map(
+        self, fn: Agent[object, T], items: Sequence[str], /, *, max_parallel: int | None = None
+    ) -> Step[list[T]]: ...
+
+    @overload
+    def map(
+        self, fn: Callable[[Item], T], items: Sequence[Item], /, *, max_parallel: int | None = None
+    ) -> Step[list[T]]: ...
+
+    def map(self, fn: object, items: object, /, *, max_parallel: int | None = None) -> Step[list[T]]:
+        """Add a step that calls `fn` with each item of a list; its value is the list of what comes.
+
+        At most `max_parallel` are under way at once. What `.options` says (resources, retries,
+        timeout) holds for each item; with `on_error="skip"` an item that fails gives None.
+        """
+        if max_parallel is not None and max_parallel < 1:
+            raise UserError(f"plan {self.name}: max_parallel must be 1 or more, not {max_parallel}")
+        step = Step[list[T]](self._name(fn), fn, (items,), kind="map", max_parallel=max_parallel)
+        return self._add(step)
+
+    def any_of(self, *steps: Step[T], losers: Literal["cancel", "leave"] = "cancel") -> Step[T]:
+        """Add a step that has the value of the first of `steps` that ends well; it fails when all fail.
+
+        The others are cancelled, or left to themselves.
+        """
+        if not steps:
+            raise UserError(f"plan {self.name}: any_of needs steps")
+        step = Step[T](self._name("any_of"), losers, kind="any")
+        step.said.after = [cast("Step[object]", one) for one in steps]
+        return self._add(step)
+
+    def _add(self, step: Step[T]) -> Step[T]:
+        self.steps.append(cast("Step[object]", step))
+        return step
+
+    def _name(self, fn: object) -> str:
+        said = fn if isinstance(fn, str) else getattr(fn, "name", None) or getattr(fn, "__name__", None)
+        name = re.sub(r"\W+", "_", str(said or type(fn).__name__), flags=re.ASCII).strip("_") or "step"
+        name = checked_name(name[:90] if not name[0].isdigit() else f"step_{name[:80]}")
+        count = self._taken[name] = self._taken.get(name, 0) + 1
+        return name if count == 1 else f"{name}_{count}"
+
+    def find(self, name: str) -> Step[object]:
+        """Return the step of this name. Raises `UserError`, which names the nearest."""
+        for step in self.steps:
+            if step.name == name:
+                return step
+        near = get_close_matches(name, [step.name for step in self.steps], 1)
+        hint = f" (did you mean `{near[0]}`?)" if near else ""
+        raise UserError(f"plan {self.name}: no step {name!r}{hint}")
+
+    def check(self) -> Graph:
+        """Return the plan's graph. Raises `UserError` for a cycle, a name twice, needs that can't be met."""
+        numbers: dict[str, int] = {}
+        for number, step in enumerate(self.steps):
+            if step.name in numbers:
+                raise UserError(f"plan {self.name}: two steps are called {step.name!r}; rename one")
+            numbers[step.name] = number
+            self._check_needs(step)
+        known = {id(step): number for number, step in enumerate(self.steps)}
+        after: list[list[int]] = []
+        for step in self.steps:
+            waits = step.waits_for()
+            strangers = [one.name for one in waits if id(one) not in known]
+            if strangers:
+                raise UserError(
+                    f"plan {self.name}: step {step.name} waits for {strangers[0]!r}, a step of another plan"
+                )
+            after.append([known[id(one)] for one in waits])
+        for number, step in enumerate(self.steps):
+            instead = step.said.on_error
+            if isinstance(instead, Step):
+                if id(instead) not in known:
+                    raise UserError(f"plan {self.name}: on_error of {step.name} is a step of another plan")
+                after[known[id(instead)]].append(number)
+        return Graph([step.name for step in self.steps], after, self.durations())
+
+    def _check_needs(self, step: Step[object]) -> None:
+        for name, units in step.said.resources.items():
+            if name not in self.resources:
+                near = get_close_matches(name, self.resources, 1)
+                hint = f" (did you mean `{near[0]}`?)" if near else ""
+                raise UserError(
+                    f"plan {self.name}: step {step.name} needs {name!r}, which is no resource{hint}"
+                )
+            if units > self.resources[name]:
+                raise UserError(
+                    f"plan {self.name}: step {step.name} needs {units} of {name!r}, of which there are"
+                    f" {self.resources[name]}: it could never start"
+                )
+
+    def durations(self, learned: Mapping[str, float] | None = None) -> list[float]:
+        """Return how long each step takes: its estimate, or what it took before, or else the others' mean."""
+        learned = learned or {}
+        known = [
+            learned.get(step.name) if step.said.estimate is None else step.said.estimate
+            for step in self.steps
+        ]
+        given = [value for value in known if value is not None]
+        mean = sum(given) / len(given) if given else 1.0
+        return [
+            (0.0 if step.kind == "any" else mean) if value is None else value
+            for step, value in zip(self.steps, known, strict=True)
+        ]
+
+    def makespan(self) -> float:
+        """Return the shortest time for the whole in seconds, by its estimates, with enough of everything."""
+        return self.check().makespan
+
+    def critical_path(self) -> list[Step[object]]:
+        """Return the steps of a longest path."""
+        return [self.steps[number] for number in self.check().critical_path]
+
+    def slack(self) -> dict[str, float]:
+        """Return how many seconds later than possible each step may start without a loss."""
+        return self._named(self.check().slack)
+
+    def earliest(self) -> dict[str, float]:
+        """Return when each step can start at the soonest, with enough of everything."""
+        return self._named(self.check().earliest)
+
+    def latest(self) -> dict[str, float]:
+        """Return when each step must have started, for the whole to take no longer."""
+        return self._named(self.check().latest)
+
+    def schedule(self) -> list[Slot]:
+        """Return when each step runs, by the estimates and with the resources that there are."""
+        return self.check().schedule([step.said.resources for step in self.steps], self.resources)
+
+    def _named(self, values: Iterable[float]) -> dict[str, float]:
+        return {step.name: value for step, value in zip(self.steps, values, strict=True)}
+
+    async def __run__(self, context: Context[object], input: object = None, /) -> Outputs:
+        """Run the steps. Raises `PlanFailed` when one has failed, `UserError` for what is no plan."""
+        from agentflow.plan.executor import Executor
+
+        return await Executor(self, context, self.check(), input).work()
