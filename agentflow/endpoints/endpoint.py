@@ -281,7 +281,8 @@ class Endpoint:
         learn = self.learns
         if self.limits == Limits() and not learn:
             return self._unlimited
-        make = partial(LimitScheduler, learn=learn)
+        refunds = not self.capabilities.reserves_tokens
+        make = partial(LimitScheduler, learn=learn, refunds=refunds)
         target = self.target
         if isinstance(target, HttpModel):
             self._told = shared_scheduler(target.identity, self.limits, make=make, told=self._told)

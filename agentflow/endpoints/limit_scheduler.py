@@ -58,9 +58,13 @@ class SchedulerStats:
 
 
 class LimitScheduler:
-    """Keep `limits`, and with `learn` those that answers tell. Several event loops may use it at once."""
+    """Keep `limits`, and with `learn` those that answers tell. Several event loops may use it at once.
 
-    def __init__(self, limits: Limits, *, learn: bool = False) -> None:
+    Without `refunds` reserved tokens stay spent, as for a server that counts what a reply may have.
+    """
+
+    def __init__(self, limits: Limits, *, learn: bool = False, refunds: bool = True) -> None:
+        self._refunds = refunds
         self._lock = threading.RLock()
         self._queue: FairQueue[_Waiter] = FairQueue()
         self._claim: tuple[_Waiter, _Waiter] | None = None  # who is next here, and its turn at its parent
@@ -175,10 +179,13 @@ class LimitScheduler:
             self._running -= 1
             if usage is not None:
                 spare = permit.tokens - usage.total_tokens
+                if not self._refunds:
+                    spare = min(0, spare)
                 permit.tokens -= spare
                 self._give_back(permit, "tokens", spare)
-                self._give_back(permit, "output_tokens", permit.output - usage.output_tokens)
-                self._give_back(permit, "input_tokens", spare - (permit.output - usage.output_tokens))
+                spare_out = permit.output - usage.output_tokens if self._refunds else spare
+                self._give_back(permit, "output_tokens", spare_out)
+                self._give_back(permit, "input_tokens", spare - spare_out)
                 if self._window is not None and permit.used is not None:
                     self._window.give_back(permit.used, spare)
             self._pump()

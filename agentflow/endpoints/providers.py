@@ -65,15 +65,22 @@ PROVIDERS: Mapping[str, Provider] = MappingProxyType(
         "azure": Provider(
             "",
             "AZURE_OPENAI_API_KEY",
-            replace(_OPENAI, files=False, developer_role=False),
+            replace(_OPENAI, files=False, developer_role=False, reserves_tokens=True),
             AZURE,
             _AZURE_HOSTS,
         ),
-        "azure-responses": Provider("", "AZURE_OPENAI_API_KEY", _OPENAI, AZURE_RESPONSES, _AZURE_HOSTS),
+        "azure-responses": Provider(
+            "", "AZURE_OPENAI_API_KEY", replace(_OPENAI, reserves_tokens=True), AZURE_RESPONSES, _AZURE_HOSTS
+        ),
         "cerebras": Provider(
             "https://api.cerebras.ai/v1",
             "CEREBRAS_API_KEY",
-            Capabilities(images=False, files=False, max_tokens_field="max_completion_tokens"),
+            Capabilities(
+                images=False,
+                files=False,
+                max_tokens_field="max_completion_tokens",
+                reserves_tokens=True,
+            ),
         ),
         "deepseek": Provider(
             "https://api.deepseek.com/beta",  # the same API with `prefix`

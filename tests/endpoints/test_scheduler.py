@@ -222,3 +222,20 @@ def test_the_tokens_that_a_reply_will_have_are_learnt():
 
     with VirtualClock() as clock:
         clock.run(main())
+
+
+def test_a_server_that_reserves_gives_nothing_back() -> None:
+    from agentflow_protocols.chat import Usage
+
+    async def main(refunds: bool) -> float:
+        scheduler = LimitScheduler(Limits(tokens_per_minute=6_000), refunds=refunds)
+        began = asyncio.get_running_loop().time()
+        for _ in range(20):
+            permit = await scheduler.admit(300, output=200)
+            scheduler.settle(permit, Usage(100, 20))
+        return asyncio.get_running_loop().time() - began
+
+    with VirtualClock() as clock:
+        assert clock.run(main(True)) < 26
+    with VirtualClock() as clock:
+        assert clock.run(main(False)) > 56

@@ -26,7 +26,7 @@ def _tokens(setting: Setting) -> Sequence[Figure]:
             model = LimitedModel(
                 Counter("bucket", _ANY), tells=reserves, tokens=Counter(form, _TPM), reserves=reserves
             )
-            scheduler = LimitScheduler(Limits(tokens_per_minute=_TPM))
+            scheduler = LimitScheduler(Limits(tokens_per_minute=_TPM), refunds=not reserves)
             settings = Settings(max_tokens=200)
             endpoint = Endpoint(model, scheduler=scheduler, settings=settings, retry=Retry.attempts(20))
             with VirtualClock() as clock:

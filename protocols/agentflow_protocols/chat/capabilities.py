@@ -25,7 +25,8 @@ class Capabilities:
     it takes `stream_options.include_usage`. `max_tokens_field`: the name of that
     setting on its wire. `developer_role`: system text has the role `developer`.
     `cache_control`: prompt-cache marks are taken. `strict_tools`: tool schemas may
-    be marked `strict`. `context_window`: tokens, None when unknown.
+    be marked `strict`. `reserves_tokens`: its limit of tokens counts what a reply may have, and
+    gives nothing back for a shorter one. `context_window`: tokens, None when unknown.
     """
 
     prefill: Prefill = "none"
@@ -42,4 +43,5 @@ class Capabilities:
     cache_control: bool = False
     strict_tools: bool = True
     tells_stop: bool = False
+    reserves_tokens: bool = False
     context_window: int | None = None

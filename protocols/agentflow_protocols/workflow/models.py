@@ -190,6 +190,7 @@ class CapabilitiesSection(_Section):
     files: bool | None = None
     grammar: bool | None = None
     tells_stop: bool | None = None
+    reserves_tokens: bool | None = None
     context_window: Count | None = None
 
 
