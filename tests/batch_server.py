@@ -135,64 +135,71 @@ class BatchServer:
         return {"metadata": row["metadata"], "response": {"candidates": [candidate], "usageMetadata": usage}}
 
 
+class Handler(BaseHTTPRequestHandler):
+    """Answers for the state and the kind that a subclass has."""
+
+    state: BatchServer
+    kind = ""
+    protocol_version = "HTTP/1.1"
+
+    def answer(self):
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        headers = {key.lower(): value for key, value in self.headers.items()}
+        self.state.seen.append((self.command, self.path, headers))
+        fault = self.state.faults.pop(0) if self.state.faults else None
+        if fault:
+            return self.give(fault, b'{"error": {"message": "not now"}}')
+        made = getattr(self.state, self.kind)(
+            self.command, self.path.split("?")[0].removeprefix("/openai"), body
+        )
+        if fault == 0:
+            return self.drop()
+        if isinstance(made, bytes):
+            return self.download(made, headers.get("range"))
+        return self.give(200, json.dumps(made).encode())
+
+    do_GET = do_POST = answer
+
+    def drop(self):
+        self.close_connection = True
+        self.connection.shutdown(2)
+
+    def download(self, data, span):
+        status, more = 200, {}
+        if span and self.state.ranges:
+            start = int(span.removeprefix("bytes=").removesuffix("-"))
+            if start >= len(data):
+                self.give(416, b"{}")
+                return
+            more = {"Content-Range": f"bytes {start}-{len(data) - 1}/{len(data)}"}
+            status, data = 206, data[start:]
+        cut, self.state.cut_after = self.state.cut_after, None
+        if cut == -1:
+            self.give(status, data + b" ", data, more)
+        else:
+            self.give(status, data, data if cut is None else data[:cut], more)
+        if cut is not None:
+            self.drop()
+
+    def give(self, status, body, sent=None, more=()):
+        self.send_response(status)
+        for name, value in dict(more).items():
+            self.send_header(name, value)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body if sent is None else sent)
+
+    def log_message(self, *arguments):
+        pass
+
+
 @contextmanager
 def serve(kind="openai"):
     """Serve one of the APIs; yield the server."""
     state = BatchServer()
 
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def answer(self):
-            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            headers = {key.lower(): value for key, value in self.headers.items()}
-            state.seen.append((self.command, self.path, headers))
-            fault = state.faults.pop(0) if state.faults else None
-            if fault:
-                return self.give(fault, b'{"error": {"message": "not now"}}')
-            made = getattr(state, kind)(self.command, self.path.split("?")[0].removeprefix("/openai"), body)
-            if fault == 0:
-                return self.drop()
-            if isinstance(made, bytes):
-                return self.download(made, headers.get("range"))
-            return self.give(200, json.dumps(made).encode())
-
-        do_GET = do_POST = answer
-
-        def drop(self):
-            self.close_connection = True
-            self.connection.shutdown(2)
-
-        def download(self, data, span):
-            status, more = 200, {}
-            if span and state.ranges:
-                start = int(span.removeprefix("bytes=").removesuffix("-"))
-                if start >= len(data):
-                    self.give(416, b"{}")
-                    return
-                more = {"Content-Range": f"bytes {start}-{len(data) - 1}/{len(data)}"}
-                status, data = 206, data[start:]
-            cut, state.cut_after = state.cut_after, None
-            if cut == -1:
-                self.give(status, data + b" ", data, more)
-            else:
-                self.give(status, data, data if cut is None else data[:cut], more)
-            if cut is not None:
-                self.drop()
-
-        def give(self, status, body, sent=None, more=()):
-            self.send_response(status)
-            for name, value in dict(more).items():
-                self.send_header(name, value)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body if sent is None else sent)
-
-        def log_message(self, *arguments):
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Bound", (Handler,), {"state": state, "kind": kind}))
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
     state.url = f"http://127.0.0.1:{server.server_port}"

@@ -16,7 +16,11 @@ from agentflow.tools import Tool
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
-__all__ = ["Callee", "callee_of"]
+__all__ = [
+    "Callee",
+    "callee_of",
+    "child_of",
+]
 
 _PLAIN = (str, int, float, bool, list, dict, tuple, set, bytes)
 

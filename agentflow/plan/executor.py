@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, cast
 
 from agentflow.errors import PlanFailed, UserError
 from agentflow.plan.call import Callee, callee_of, child_of
+from agentflow.plan.node import Elements, Node
 from agentflow.plan.outputs import Outputs
-from agentflow.plan.ready import Needs, ReadyQueue, needs_of
+from agentflow.plan.ready import ReadyQueue, needs_of
 from agentflow.plan.retrying import Tries
 from agentflow.plan.states import FINAL, Bar, State
 from agentflow.plan.step import Output, Step, resolved
@@ -29,44 +30,6 @@ if TYPE_CHECKING:
 __all__ = ["Executor"]
 
 _TURNS = 64  # steps that a worker ends before it lets others have a turn
-
-
-class _Node:
-    """A step of a running plan."""
-
-    __slots__ = (
-        "after", "bar", "before", "begun", "callee", "elements", "instead_of", "key", "missing", "needs",
-        "parent", "position", "step", "task", "urgency", "value",
-    )  # fmt: skip
-
-    def __init__(self, step: Step[object], key: str, urgency: float, needs: Needs) -> None:
-        self.step = step
-        self.key = key
-        self.urgency = urgency
-        self.needs = needs
-        self.callee: Callee | None = None
-        self.after: list[int] = []
-        self.before: list[int] = []
-        self.missing = 0
-        self.begun = False  # a worker has it
-        self.value: object = None
-        self.task: asyncio.Task[None] | None = None
-        self.instead_of: int | None = None  # the step that this one is a fallback of
-        self.parent: int | None = None  # the map that this one is an element of
-        self.position = 0
-        self.elements: _Elements | None = None
-        self.bar = Bar(key, "waiting")
-
-
-class _Elements:
-    """A map that is under way: what came, and what has not begun."""
-
-    __slots__ = ("left", "values", "waiting")
-
-    def __init__(self, count: int) -> None:
-        self.values: list[object] = [None] * count
-        self.left = count
-        self.waiting: list[int] = []
 
 
 class Executor:
@@ -91,7 +54,7 @@ class Executor:
         self._cause: BaseException | None = None
         self._callees: dict[int, Callee] = {}
         self._numbers: dict[int, int] = {}
-        self.nodes: list[_Node] = []
+        self.nodes: list[Node] = []
         critical = set(graph.critical_path)
         for number, step in enumerate(plan.steps):
             node = self._node(step, step.name, graph.ranks[number])
@@ -103,9 +66,9 @@ class Executor:
             if isinstance(step.said.on_error, Step):
                 self.nodes[self._numbers[id(step.said.on_error)]].instead_of = number
 
-    def _node(self, step: Step[object], key: str, urgency: float) -> _Node:
+    def _node(self, step: Step[object], key: str, urgency: float) -> Node:
         needs = needs_of(step.said.resources) if step.kind == "call" else ()
-        node = _Node(step, key, urgency, needs)
+        node = Node(step, key, urgency, needs)
         if step.kind in ("call", "map"):
             callee = self._callees.get(id(step.fn))
             if callee is None:
@@ -151,7 +114,7 @@ class Executor:
 
     # Getting ready, starting.
 
-    def _make_ready(self, number: int, node: _Node) -> None:
+    def _make_ready(self, number: int, node: Node) -> None:
         if node.bar.state != "waiting":
             return
         node.bar.state = "ready"
@@ -201,7 +164,7 @@ class Executor:
 
     # Running one step.
 
-    async def _run(self, number: int, node: _Node) -> None:
+    async def _run(self, number: int, node: Node) -> None:
         step = node.step
         if node.bar.state != "ready":  # dropped, or cancelled, while it waited for its resources
             self._ready.release(node.needs)
@@ -246,7 +209,7 @@ class Executor:
             return self._input
         return self.nodes[self._numbers[id(step)]].value
 
-    async def _value(self, node: _Node) -> object:
+    async def _value(self, node: Node) -> object:
         """Return what a step gives, from the journal where it is known."""
         step, callee = node.step, cast("Callee", node.callee)
         args = cast("tuple[object, ...]", resolved(step.args, self._give)) if step.args else ()
@@ -270,7 +233,7 @@ class Executor:
         return value
 
     async def _tried(
-        self, node: _Node, callee: Callee, args: Sequence[object], kwargs: dict[str, object]
+        self, node: Node, callee: Callee, args: Sequence[object], kwargs: dict[str, object]
     ) -> object:
         """Call the step's function, again as its policy says, each time within its time-out."""
         said = node.step.said
@@ -294,7 +257,7 @@ class Executor:
             await asyncio.sleep(wait)
 
     async def _called(
-        self, node: _Node, callee: Callee, args: Sequence[object], kwargs: dict[str, object], number: int
+        self, node: Node, callee: Callee, args: Sequence[object], kwargs: dict[str, object], number: int
     ) -> object:
         if callee.child:
             job, input = child_of(node.key, callee, args, kwargs)
@@ -306,7 +269,7 @@ class Executor:
 
     # What follows from an end.
 
-    def _end(self, node: _Node, state: State) -> None:
+    def _end(self, node: Node, state: State) -> None:
         node.bar.state = state
         node.bar.end = self._now = self._state.clock.time()
         node.task = None
@@ -314,7 +277,7 @@ class Executor:
         if not self._left:
             self._ended.set()
 
-    def _settle(self, number: int, node: _Node, value: object) -> None:
+    def _settle(self, number: int, node: Node, value: object) -> None:
         """A step has ended well."""
         node.value = value
         self._end(node, "done")
@@ -327,7 +290,7 @@ class Executor:
         self._outputs[node.key] = value
         self._release(number, node, value)
 
-    def _skip(self, number: int, node: _Node, why: str) -> None:
+    def _skip(self, number: int, node: Node, why: str) -> None:
         """A step is passed over; what comes after it goes on with None."""
         self._ready.release(node.needs)
         self._end(node, "skipped")
@@ -337,7 +300,7 @@ class Executor:
             self._outputs[node.key] = None
         self._release(number, node, None)
 
-    def _release(self, number: int, node: _Node, value: object) -> None:
+    def _release(self, number: int, node: Node, value: object) -> None:
         """Let what waits for a step know that it has ended."""
         for later in node.before:
             self._arrived(later, number, value, well=True)
@@ -367,16 +330,16 @@ class Executor:
         else:
             self._cancel(later, after)
 
-    def _count(self, number: int, node: _Node) -> None:
+    def _count(self, number: int, node: Node) -> None:
         node.missing -= 1
         if node.missing == 0:
             self._make_ready(number, node)
 
-    def _skip_unneeded(self, number: int, node: _Node) -> None:
+    def _skip_unneeded(self, number: int, node: Node) -> None:
         self._end(node, "skipped")
         self._state.emit(StepSkipped(node.key, f"{self.nodes[cast('int', node.instead_of)].key} ended well"))
 
-    def _stand_in(self, number: int, node: _Node, value: object) -> None:
+    def _stand_in(self, number: int, node: Node, value: object) -> None:
         """A fallback has ended well: its value is that of the step in whose place it ran."""
         failed = self.nodes[number]
         failed.value = value
@@ -385,7 +348,7 @@ class Executor:
             if later != self._numbers[id(node.step)]:
                 self._arrived(later, number, value, well=True)
 
-    def _fail(self, number: int, node: _Node, error: Exception) -> None:
+    def _fail(self, number: int, node: Node, error: Exception) -> None:
         """A step has failed for good."""
         fault = f"{type(error).__name__}: {error}"
         node.bar.error = fault
@@ -405,7 +368,7 @@ class Executor:
             return
         self._blame(number, node, fault, error)
 
-    def _blame(self, number: int, node: _Node, fault: str, error: Exception | None) -> None:
+    def _blame(self, number: int, node: Node, fault: str, error: Exception | None) -> None:
         """The plan fails for this step; what depends on it is not run."""
         if node.instead_of is not None:
             self._failed.setdefault(self.nodes[node.instead_of].key, fault)
@@ -436,11 +399,11 @@ class Executor:
                 self._cancel_one(node)
                 left.append(later)
 
-    def _cancel_one(self, node: _Node) -> None:
+    def _cancel_one(self, node: Node) -> None:
         self._end(node, "cancelled")
         self._state.emit(StepSkipped(node.key, "what it waits for has failed"))
 
-    def _cancel(self, number: int, node: _Node) -> None:
+    def _cancel(self, number: int, node: Node) -> None:
         """A step is given up, and with it all that depends on it."""
         if node.bar.state in FINAL:
             return
@@ -448,7 +411,7 @@ class Executor:
         if node.parent is None:
             self._spread(number)
 
-    def _withdraw(self, number: int, node: _Node) -> None:
+    def _withdraw(self, number: int, node: Node) -> None:
         """End a step wherever it stands."""
         if node.bar.state == "running" and node.task is not None:
             self._cancelling.add(number)
@@ -460,7 +423,7 @@ class Executor:
                 self._ready.drop(number, node.needs)
             self._cancel_one(node)
 
-    def _end_losers(self, node: _Node, winner: int) -> None:
+    def _end_losers(self, node: Node, winner: int) -> None:
         """End the other steps that a join on the first took, unless they are left to themselves."""
         if node.step.fn == "leave":
             return
@@ -472,21 +435,21 @@ class Executor:
 
     # Maps.
 
-    def _begin_map(self, number: int, node: _Node) -> None:
+    def _begin_map(self, number: int, node: Node) -> None:
         """Make a step of each item, as many at once as may be."""
         node.task = None
         (items,) = cast("tuple[object, ...]", resolved(node.step.args, self._give))
         if not isinstance(items, Sequence) or isinstance(items, str | bytes):
             raise UserError(f"step {node.key} maps over a list, not {type(items).__name__}")
         self._state.emit(StepStarted(node.key))
-        elements = node.elements = _Elements(len(items))
+        elements = node.elements = Elements(len(items))
         if not items:
             self._settle(number, node, [])
             return
         most = node.step.max_parallel or len(items)
         needs = needs_of(node.step.said.resources)
         for position, item in enumerate(items):
-            element = _Node(node.step, f"{node.key}/{position}", node.urgency, needs)
+            element = Node(node.step, f"{node.key}/{position}", node.urgency, needs)
             element.callee, element.value = node.callee, item
             element.parent, element.position = number, position
             self.nodes.append(element)
@@ -498,12 +461,12 @@ class Executor:
         elements.waiting.reverse()
         self._pump()
 
-    def _make_element_ready(self, number: int, element: _Node) -> None:
+    def _make_element_ready(self, number: int, element: Node) -> None:
         element.bar.state = "ready"
         element.bar.ready = self._now
         self._ready.push(number, element.urgency, element.needs)
 
-    def _element_done(self, element: _Node, value: object) -> None:
+    def _element_done(self, element: Node, value: object) -> None:
         number = cast("int", element.parent)
         node = self.nodes[number]
         elements = node.elements
@@ -517,7 +480,7 @@ class Executor:
             following = elements.waiting.pop()
             self._make_element_ready(following, self.nodes[following])
 
-    def _element_failed(self, element: _Node, error: Exception) -> None:
+    def _element_failed(self, element: Node, error: Exception) -> None:
         if element.step.said.on_error == "skip":
             self._element_done(element, None)
             return

@@ -14,7 +14,16 @@ if TYPE_CHECKING:
     from agentflow.endpoints import Retry
     from agentflow.plan.outputs import Outputs
 
-__all__ = ["Output", "Step", "StepOptions", "outputs_in", "resolved"]
+__all__ = [
+    "Output",
+    "Step",
+    "StepOptions",
+    "checked_name",
+    "checked_seconds",
+    "checked_units",
+    "outputs_in",
+    "resolved",
+]
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
