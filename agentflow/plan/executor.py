@@ -13,14 +13,16 @@ from typing import TYPE_CHECKING, cast
 
 from agentflow.errors import PlanFailed, UserError
 from agentflow.plan.call import Callee, callee_of, child_of
-from agentflow.plan.node import Elements, Node
+from agentflow.plan.changes import Changes
+from agentflow.plan.maps import Maps
+from agentflow.plan.node import Node
 from agentflow.plan.outputs import Outputs
 from agentflow.plan.ready import ReadyQueue, needs_of
 from agentflow.plan.retrying import Tries
 from agentflow.plan.states import FINAL, Bar, State
 from agentflow.plan.step import Output, Step, resolved
 from agentflow.runtime.ledger import decode, digest, encode
-from agentflow_protocols.trace import StepFailed, StepFinished, StepReady, StepSkipped, StepStarted
+from agentflow_protocols.trace import Event, StepFailed, StepFinished, StepReady, StepSkipped, StepStarted
 
 if TYPE_CHECKING:
     from agentflow.plan.graph import Graph
@@ -42,31 +44,37 @@ class Executor:
         self._ledger = context.ledger
         self._input = input
         self._durable = context.ledger.durable
-        self._ready = ReadyQueue(plan.resources)
+        self.queue = ReadyQueue(plan.resources)
         self._outputs = Outputs()
+        self.ledger = context.ledger
+        self.changes = 0  # how often it was changed while it ran
         self._active = 0
-        self._left = 0
+        self.left = 0
+        self.group: asyncio.TaskGroup | None = None
+        self._open = plan.open
+        self._names: dict[str, int] = {}
         self._ended = asyncio.Event()
         self._cancelling: set[int] = set()
         self._fresh: list[int] = []  # became ready since steps were last started
-        self._now = self._state.clock.time()
+        self.now = self._state.clock.time()
         self._failed: dict[str, str] = {}
         self._cause: BaseException | None = None
         self._callees: dict[int, Callee] = {}
-        self._numbers: dict[int, int] = {}
+        self.numbers: dict[int, int] = {}
         self.nodes: list[Node] = []
+        self._maps = Maps(self)
         critical = set(graph.critical_path)
         for number, step in enumerate(plan.steps):
-            node = self._node(step, step.name, graph.ranks[number])
+            node = self.node(step, step.name, graph.ranks[number])
             node.after = list(graph.after[number])
             node.before = graph.before[number]
             node.missing = len(node.after)
             node.bar.critical = number in critical
         for number, step in enumerate(plan.steps):
             if isinstance(step.said.on_error, Step):
-                self.nodes[self._numbers[id(step.said.on_error)]].instead_of = number
+                self.nodes[self.numbers[id(step.said.on_error)]].instead_of = number
 
-    def _node(self, step: Step[object], key: str, urgency: float) -> Node:
+    def node(self, step: Step[object], key: str, urgency: float) -> Node:
         needs = needs_of(step.said.resources) if step.kind == "call" else ()
         node = Node(step, key, urgency, needs)
         if step.kind in ("call", "map"):
@@ -74,22 +82,29 @@ class Executor:
             if callee is None:
                 callee = self._callees[id(step.fn)] = callee_of(step.name, step.fn)
             node.callee = callee
-        if id(step) not in self._numbers:
-            self._numbers[id(step)] = len(self.nodes)
-        self.nodes.append(node)
-        self._left += 1
+        if id(step) not in self.numbers:
+            self.numbers[id(step)] = len(self.nodes)
+        self._names[key] = self.take(node)
         return node
+
+    def take(self, node: Node) -> int:
+        """Count a further node in, and return its number."""
+        self.nodes.append(node)
+        self.left += 1
+        return len(self.nodes) - 1
 
     async def work(self) -> Outputs:
         """Run all steps and return what they gave. Raises `PlanFailed`."""
-        self._ended = asyncio.Event()
+        self._state.live = self
+        self.left += self.plan.open
+        Changes(self).repeat()
         async with asyncio.TaskGroup() as group:
-            self._group = group
+            self.group = group
             for number, node in enumerate(self.nodes):
                 if node.missing == 0:
-                    self._make_ready(number, node)
-            self._pump()
-            if self._left:
+                    self.make_ready(number, node)
+            self.pump()
+            if self.left:
                 await self._ended.wait()
         if self._failed:
             self._raise()
@@ -112,31 +127,46 @@ class Executor:
         )
         raise error from self._cause
 
+    # Changes while it runs; see `Changes`.
+
+    def find(self, name: str) -> int | None:
+        """Return the number of the step of this name."""
+        return self._names.get(name)
+
+    def tell(self, event: Event) -> None:
+        """Tell an event of the plan's run."""
+        self._state.emit(event)
+
+    def close(self) -> None:
+        """End an open plan with the steps that it has."""
+        if self._open:
+            self._open = False
+            self.left -= 1
+            if not self.left:
+                self._ended.set()
+
     # Getting ready, starting.
 
-    def _make_ready(self, number: int, node: Node) -> None:
+    def make_ready(self, number: int, node: Node) -> None:
         if node.bar.state != "waiting":
             return
         node.bar.state = "ready"
-        node.bar.ready = self._now
-        if node.step.kind == "any":
-            self._settle(number, node, node.value)
-            return
-        self._ready.push(number, node.urgency, node.needs)
+        node.bar.ready = self.now
+        self.queue.push(number, node.urgency, node.needs)
         self._fresh.append(number)
 
-    def _pump(self) -> None:
+    def pump(self) -> None:
         """Start what can start."""
         window = self.plan.window
-        while self._active < window and (number := self._ready.pop()) is not None:
+        while self._active < window and (number := self.queue.pop()) is not None:
             self._active += 1
             self.nodes[number].begun = True
-            self._group.create_task(self._worker(number))
+            cast("asyncio.TaskGroup", self.group).create_task(self._worker(number))
         self._tell_ready()
 
     def _tell_ready(self) -> None:
         """Tell of steps that are ready and have to wait for what they need; others start at once."""
-        if self._fresh and self._ready:
+        if self._fresh and self.queue:
             for number in self._fresh:
                 node = self.nodes[number]
                 if node.bar.state == "ready" and not node.begun:
@@ -151,26 +181,26 @@ class Executor:
             if gate.closed:
                 await gate.passed()
             await self._run(number, self.nodes[number])
-            number = self._ready.pop()
+            number = self.queue.pop()
             if number is not None:
                 self.nodes[number].begun = True
-            if self._ready or self._fresh:
-                self._pump()
+            if self.queue or self._fresh:
+                self.pump()
             turns += 1
             if turns % _TURNS == 0:
                 await asyncio.sleep(0)
         self._active -= 1
-        self._pump()
+        self.pump()
 
     # Running one step.
 
     async def _run(self, number: int, node: Node) -> None:
         step = node.step
         if node.bar.state != "ready":  # dropped, or cancelled, while it waited for its resources
-            self._ready.release(node.needs)
+            self.queue.release(node.needs)
             return
         node.bar.state = "running"
-        node.bar.start = self._now = self._state.clock.time()
+        node.bar.start = self.now = self._state.clock.time()
         node.task = cast("asyncio.Task[None] | None", asyncio.current_task())
         try:
             if node.parent is None:
@@ -178,7 +208,10 @@ class Executor:
                     self._skip(number, node, "its condition is false")
                     return
                 if step.kind == "map":
-                    self._begin_map(number, node)
+                    self._maps.begin(number, node, self._give)
+                    return
+                if step.kind == "any":
+                    self.settle(number, node, node.value)
                     return
             self._state.emit(StepStarted(node.key))
             with self._state.gate.busy():
@@ -188,14 +221,14 @@ class Executor:
                 raise
             self._cancelling.discard(number)
             cast("asyncio.Task[None]", asyncio.current_task()).uncancel()
-            self._ready.release(node.needs)
-            self._cancel(number, node)
+            self.queue.release(node.needs)
+            self.cancel(number, node)
         except Exception as error:
-            self._ready.release(node.needs)
-            self._fail(number, node, error)
+            self.queue.release(node.needs)
+            self.fail(number, node, error)
         else:
-            self._ready.release(node.needs)
-            self._settle(number, node, value)
+            self.queue.release(node.needs)
+            self.settle(number, node, value)
 
     def _wanted(self, step: Step[object]) -> bool:
         when = step.said.when
@@ -207,7 +240,7 @@ class Executor:
     def _give(self, step: Step[object]) -> object:
         if step.kind == "input":
             return self._input
-        return self.nodes[self._numbers[id(step)]].value
+        return self.nodes[self.numbers[id(step)]].value
 
     async def _value(self, node: Node) -> object:
         """Return what a step gives, from the journal where it is known."""
@@ -269,38 +302,38 @@ class Executor:
 
     # What follows from an end.
 
-    def _end(self, node: Node, state: State) -> None:
+    def end(self, node: Node, state: State) -> None:
         node.bar.state = state
-        node.bar.end = self._now = self._state.clock.time()
+        node.bar.end = self.now = self._state.clock.time()
         node.task = None
-        self._left -= 1
-        if not self._left:
+        self.left -= 1
+        if not self.left:
             self._ended.set()
 
-    def _settle(self, number: int, node: Node, value: object) -> None:
+    def settle(self, number: int, node: Node, value: object) -> None:
         """A step has ended well."""
         node.value = value
-        self._end(node, "done")
+        self.end(node, "done")
         self._state.emit(StepFinished(node.key))
         if node.parent is not None:
-            self._element_done(node, value)
+            self._maps.done(node, value)
             return
         if node.instead_of is not None:
             self._stand_in(node.instead_of, node, value)
         self._outputs[node.key] = value
-        self._release(number, node, value)
+        self.release(number, node, value)
 
     def _skip(self, number: int, node: Node, why: str) -> None:
         """A step is passed over; what comes after it goes on with None."""
-        self._ready.release(node.needs)
-        self._end(node, "skipped")
+        self.queue.release(node.needs)
+        self.end(node, "skipped")
         self._state.emit(StepSkipped(node.key, why))
         node.value = None
         if node.instead_of is None:
             self._outputs[node.key] = None
-        self._release(number, node, None)
+        self.release(number, node, None)
 
-    def _release(self, number: int, node: Node, value: object) -> None:
+    def release(self, number: int, node: Node, value: object) -> None:
         """Let what waits for a step know that it has ended."""
         for later in node.before:
             self._arrived(later, number, value, well=True)
@@ -310,14 +343,12 @@ class Executor:
         if after.bar.state in FINAL:
             return
         if after.step.kind == "any":
-            if well:
+            if well and after.bar.state == "waiting":
                 after.value = value
-                self._make_ready(later, after)
+                self.make_ready(later, after)
                 self._end_losers(after, number)
-                return
-            after.missing -= 1
-            if after.missing == 0:
-                self._fail(later, after, UserError("none of the steps that it takes the first of ended well"))
+            elif not well and self._lost(after):
+                self._spread(later)
             return
         if after.instead_of == number:
             if well:  # there is nothing to stand in for
@@ -328,15 +359,26 @@ class Executor:
         if well:
             self._count(later, after)
         else:
-            self._cancel(later, after)
+            self.cancel(later, after)
+
+    def _lost(self, node: Node) -> bool:
+        """One of the steps that a join on the first takes has failed; return whether it fails with it."""
+        node.missing -= 1
+        if node.missing or node.bar.state != "waiting":
+            return False
+        fault = "none of the steps that it takes the first of ended well"
+        node.bar.error = self._failed[node.key] = fault
+        self._state.emit(StepFailed(node.key, fault))
+        self.end(node, "failed")
+        return True
 
     def _count(self, number: int, node: Node) -> None:
         node.missing -= 1
         if node.missing == 0:
-            self._make_ready(number, node)
+            self.make_ready(number, node)
 
     def _skip_unneeded(self, number: int, node: Node) -> None:
-        self._end(node, "skipped")
+        self.end(node, "skipped")
         self._state.emit(StepSkipped(node.key, f"{self.nodes[cast('int', node.instead_of)].key} ended well"))
 
     def _stand_in(self, number: int, node: Node, value: object) -> None:
@@ -345,26 +387,26 @@ class Executor:
         failed.value = value
         self._outputs[failed.key] = value
         for later in failed.before:
-            if later != self._numbers[id(node.step)]:
+            if later != self.numbers[id(node.step)]:
                 self._arrived(later, number, value, well=True)
 
-    def _fail(self, number: int, node: Node, error: Exception) -> None:
+    def fail(self, number: int, node: Node, error: Exception) -> None:
         """A step has failed for good."""
         fault = f"{type(error).__name__}: {error}"
         node.bar.error = fault
         self._state.emit(StepFailed(node.key, fault[:500]))
         policy = node.step.said.on_error
         if policy == "skip" and node.parent is None:
-            self._end(node, "skipped")
+            self.end(node, "skipped")
             self._outputs[node.key] = None
-            self._release(number, node, None)
+            self.release(number, node, None)
             return
-        self._end(node, "failed")
+        self.end(node, "failed")
         if node.parent is not None:
-            self._element_failed(node, error)
+            self._maps.failed(node, error)
             return
         if isinstance(policy, Step):
-            self._arrived(self._numbers[id(policy)], number, None, well=False)
+            self._arrived(self.numbers[id(policy)], number, None, well=False)
             return
         self._blame(number, node, fault, error)
 
@@ -379,7 +421,7 @@ class Executor:
         if self.plan.on_failure == "cancel":
             for other, its in enumerate(self.nodes):
                 if its.bar.state not in FINAL:
-                    self._withdraw(other, its)
+                    self.withdraw(other, its)
 
     def _spread(self, number: int) -> None:
         """Cancel all that depends on a step, however far away; joins on the first are told."""
@@ -390,20 +432,19 @@ class Executor:
                 node = self.nodes[later]
                 if node.bar.state in FINAL:
                     continue
-                if node.step.kind == "any" or node.instead_of == here:
-                    if node.instead_of != here:
-                        self._arrived(later, here, None, well=False)
-                    elif node.bar.state == "waiting":
-                        self._cancel_one(node)
+                if node.step.kind == "any":
+                    if self._lost(node):
+                        left.append(later)
                     continue
                 self._cancel_one(node)
-                left.append(later)
+                if node.instead_of != here:
+                    left.append(later)
 
     def _cancel_one(self, node: Node) -> None:
-        self._end(node, "cancelled")
+        self.end(node, "cancelled")
         self._state.emit(StepSkipped(node.key, "what it waits for has failed"))
 
-    def _cancel(self, number: int, node: Node) -> None:
+    def cancel(self, number: int, node: Node) -> None:
         """A step is given up, and with it all that depends on it."""
         if node.bar.state in FINAL:
             return
@@ -411,7 +452,7 @@ class Executor:
         if node.parent is None:
             self._spread(number)
 
-    def _withdraw(self, number: int, node: Node) -> None:
+    def withdraw(self, number: int, node: Node) -> None:
         """End a step wherever it stands."""
         if node.bar.state == "running" and node.task is not None:
             self._cancelling.add(number)
@@ -420,7 +461,7 @@ class Executor:
             self._cancel_one(node)
         else:
             if node.bar.state == "ready":
-                self._ready.drop(number, node.needs)
+                self.queue.drop(number, node.needs)
             self._cancel_one(node)
 
     def _end_losers(self, node: Node, winner: int) -> None:
@@ -431,64 +472,4 @@ class Executor:
             loser = self.nodes[number]
             only = all(self.nodes[later] is node for later in loser.before)
             if number != winner and only and loser.bar.state not in FINAL:
-                self._withdraw(number, loser)
-
-    # Maps.
-
-    def _begin_map(self, number: int, node: Node) -> None:
-        """Make a step of each item, as many at once as may be."""
-        node.task = None
-        (items,) = cast("tuple[object, ...]", resolved(node.step.args, self._give))
-        if not isinstance(items, Sequence) or isinstance(items, str | bytes):
-            raise UserError(f"step {node.key} maps over a list, not {type(items).__name__}")
-        self._state.emit(StepStarted(node.key))
-        elements = node.elements = Elements(len(items))
-        if not items:
-            self._settle(number, node, [])
-            return
-        most = node.step.max_parallel or len(items)
-        needs = needs_of(node.step.said.resources)
-        for position, item in enumerate(items):
-            element = Node(node.step, f"{node.key}/{position}", node.urgency, needs)
-            element.callee, element.value = node.callee, item
-            element.parent, element.position = number, position
-            self.nodes.append(element)
-            self._left += 1
-            if position < most:
-                self._make_element_ready(len(self.nodes) - 1, element)
-            else:
-                elements.waiting.append(len(self.nodes) - 1)
-        elements.waiting.reverse()
-        self._pump()
-
-    def _make_element_ready(self, number: int, element: Node) -> None:
-        element.bar.state = "ready"
-        element.bar.ready = self._now
-        self._ready.push(number, element.urgency, element.needs)
-
-    def _element_done(self, element: Node, value: object) -> None:
-        number = cast("int", element.parent)
-        node = self.nodes[number]
-        elements = node.elements
-        if elements is None or node.bar.state in FINAL:
-            return
-        elements.values[element.position] = value
-        elements.left -= 1
-        if not elements.left:
-            self._settle(number, node, elements.values)
-        elif elements.waiting:
-            following = elements.waiting.pop()
-            self._make_element_ready(following, self.nodes[following])
-
-    def _element_failed(self, element: Node, error: Exception) -> None:
-        if element.step.said.on_error == "skip":
-            self._element_done(element, None)
-            return
-        number = cast("int", element.parent)
-        node = self.nodes[number]
-        if node.bar.state in FINAL:
-            return
-        for other, its in enumerate(self.nodes):
-            if its.parent == number and its.bar.state not in FINAL:
-                self._withdraw(other, its)
-        self._fail(number, node, error)
+                self.withdraw(number, loser)

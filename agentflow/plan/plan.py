@@ -31,7 +31,9 @@ class Plan:
 
     `resources` are units that steps share ("stove": 2). `on_failure` says what becomes of steps
     that do not depend on one that failed: they `finish`, or are ended (`cancel`). At most `window`
-    steps are under way at once. The output is an `Outputs`: `(await runtime.run(plan)).output[step]`.
+    steps are under way at once. `library` has what steps that are added while it runs may call, by
+    name. An `open` plan does not end before it is closed (see `LivePlan`). The output is an
+    `Outputs`: `(await runtime.run(plan)).output[step]`.
     """
 
     kind = "plan"
@@ -44,6 +46,8 @@ class Plan:
         resources: Mapping[str, int] | None = None,
         on_failure: Literal["finish", "cancel"] = "finish",
         window: int = WINDOW,
+        library: Mapping[str, object] | None = None,
+        open: bool = False,
     ) -> None:
         self.name = name
         self.resources = checked_units(name, resources or {})
@@ -51,6 +55,8 @@ class Plan:
         if window < 1:
             raise UserError(f"plan {name}: the window must be 1 or more, not {window}")
         self.window = window
+        self.library = dict(library or {})
+        self.open = open
         self.steps: list[Step[object]] = []
         self.given: Step[object] = Step("input", None, kind="input")
         self._taken: dict[str, int] = {}
@@ -88,7 +94,17 @@ class Plan:
         A function may take a `Context` first. Arguments that are outputs of other steps draw the
         order. Its name is the function's, with a number where that is taken.
         """
-        return self._add(Step(self._name(fn), fn, args, kwargs))
+        return self._add(self.new_step(fn, fn, args, kwargs))
+
+    def new_step(
+        self,
+        named: object,
+        fn: object,
+        args: tuple[object, ...],
+        kwargs: Mapping[str, object] | None = None,
+    ) -> Step[object]:
+        """Return a step with a name of its own that is not part of the plan yet."""
+        return Step(self._name(named), fn, args, kwargs)
 
     @overload
     def map(
@@ -159,7 +175,7 @@ class Plan:
             if step.name in numbers:
                 raise UserError(f"plan {self.name}: two steps are called {step.name!r}; rename one")
             numbers[step.name] = number
-            self._check_needs(step)
+            self.check_needs(step)
         known = {id(step): number for number, step in enumerate(self.steps)}
         after: list[list[int]] = []
         for step in self.steps:
@@ -178,7 +194,8 @@ class Plan:
                 after[known[id(instead)]].append(number)
         return Graph([step.name for step in self.steps], after, self.durations())
 
-    def _check_needs(self, step: Step[object]) -> None:
+    def check_needs(self, step: Step[object]) -> None:
+        """Raise `UserError` for needs that can't be met."""
         for name, units in step.said.resources.items():
             if name not in self.resources:
                 near = get_close_matches(name, self.resources, 1)
