@@ -264,9 +264,10 @@ class LimitScheduler:
             self._search.refused(now, permit.at, asked)
             return
         wait = max(asked or 0.0, _LEAST_PAUSE_S)
-        if self._ceiling is not None:
-            self._ceiling.refused(now, self._running, max(1.0, now - permit.at))
         most = len(self._recent) == _RECENT and sum(self._recent) > 0.6 * _RECENT
+        # A lone 503 that asks for no wait is a fault of one request, not a word that there are too many.
+        if self._ceiling is not None and (status != 503 or asked is not None or most):
+            self._ceiling.refused(now, self._running, max(1.0, now - permit.at))
         if (empty or most) and now >= self._paused_until:
             self._paused_until = now + wait
             self._probing = True

@@ -322,14 +322,15 @@ class EndpointStream:
     async def _patiently(self, stream: ReplyStream, patience: Patience) -> Delta:
         """Return the first delta, unless it takes longer than answers do."""
         assert self._clock is not None
-        bound = patience.bound(self.attempts)
         began = time.monotonic()
         try:
-            async with self._clock.guard(bound):
-                delta = await self._read(stream)
+            async with self._clock.guard(patience.bound(self.attempts)) as guard:
+                with patience.watch(guard, self.attempts):
+                    delta = await self._read(stream)
         except TimeoutError:
+            seconds = time.monotonic() - began
             raise EndpointUnavailable(
-                f"{self.model}: no answer within {bound:g} s, far longer than others took"
+                f"{self.model}: no answer within {seconds:.0f} s, far longer than others took"
             ) from None
         patience.took(time.monotonic() - began)
         return delta

@@ -85,6 +85,13 @@ class Guard:
         self._arm()
         return self
 
+    def change(self, seconds: float) -> None:
+        """Let it end in `seconds` from now."""
+        if self._cancel is not None:
+            self._disarm()
+            self._seconds = seconds
+            self._arm()
+
     def _arm(self) -> None:
         if self._seconds is None:
             return

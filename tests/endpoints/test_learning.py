@@ -101,3 +101,10 @@ def test_headers_that_lie_about_a_given_limit_do_not_change_it():
     assert scheduler._gates["requests"].pace.limit == 600
     assert seconds < 63
     assert model.refused == []
+
+
+def test_errors_that_befall_single_requests_do_not_lower_the_number_under_way():
+    model = LimitedModel(Counter("bucket", 600), seconds=0.5, tells=False, faults=0.3, stragglers=0.02)
+    limits = Limits(requests_per_minute=600)
+    seconds, _ = run(model, 500, limits, learn=True)
+    assert seconds <= 1.3 * len(model.good) / 10
