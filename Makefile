@@ -27,6 +27,7 @@ bench: .venv/.dev-stamp  ## measure every suite and write the reports in benchma
 	$(BIN)/agentflow bench foundation
 	$(BIN)/agentflow bench asynclm
 	$(BIN)/agentflow bench endpoints
+	$(BIN)/agentflow bench batch
 
 docs: .venv/.docs-stamp  ## build the documentation site into site/
 	$(BIN)/mkdocs build --strict

@@ -23,12 +23,13 @@ __all__ = ["SUITES", "app", "load_suite"]
 
 SUITES = {
     "asynclm": "AsyncLM: how soon tasks are done on every carrier, and what the markup stands.",
+    "batch": "Experiments: killed, limited, failed and long, next to other programs that do the same.",
     "endpoints": "Endpoints: how much of a rate limit is used, how often it is hit, what faults cost.",
     "foundation": "The foundation: start-up, agents, endpoints, the journal, AsyncHow.",
 }
 
 # The variable that names a suite's data where --data does not.
-_DATA = {"asynclm": "AGENTFLOW_ASYNCLM", "foundation": "AGENTFLOW_ASYNCHOW"}
+_DATA = {"asynclm": "AGENTFLOW_ASYNCLM", "batch": "AGENTFLOW_PROMPTO", "foundation": "AGENTFLOW_ASYNCHOW"}
 
 Data = Annotated[Path | None, typer.Option(metavar="PATH", help="Where data lies that is not shipped.")]
 Only = Annotated[list[str] | None, typer.Option(metavar="NAME", help="Only this measure. Repeatable.")]

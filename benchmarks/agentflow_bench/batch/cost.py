@@ -13,7 +13,7 @@ from agentflow_bench.batch.experiment import experiment
 from agentflow_bench.batch.rules import Rules
 from agentflow_bench.batch.served import Served
 from agentflow_bench.measure import Bar, Figure, Measure, Setting, Skipped
-from agentflow_bench.peers import Absent, drive, figures_of, plain_environment
+from agentflow_bench.peers import Absent, drive, figures_of, plain_environment, versions
 from agentflow_bench.peers.prompto import Prompto
 
 __all__ = ["COST", "ask_by_endpoint"]
@@ -60,6 +60,11 @@ _LITELLM = _driven("litellm", "litellm_driver", str, int, _AT_ONCE, 0, 0)
 _CURATOR = _driven("curator", "curator_driver", str, int, _AT_ONCE, 0)
 
 
+def _version(name: str) -> str:
+    (found,) = (text for package, text in versions().items() if package.endswith(name))
+    return f"{name} {found}"
+
+
 def _prompto(url: str, count: int) -> float:
     with TemporaryDirectory() as folder:
         prompto = Prompto(Path(folder), url)
@@ -84,13 +89,23 @@ def _cost(setting: Setting) -> Sequence[Figure]:
             bar = None if name == "aiohttp" else Bar("<=", 0.5)
             note = "journal, output and start of the command included" if name == "agentflow batch" else ""
             figures.append(Figure(f"{name} / httpx", ratio, "x", bar, note))
-        figures += [Figure(name, median(each), "ms CPU") for name, each in took.items()]
+        figures += [Figure(name, median(each), "ms CPU") for name, each in took.items() if name != "httpx"]
+        figures.append(Figure("httpx", median(took["httpx"]), "ms CPU", note=_version("httpx")))
         base = median(took["httpx"])
-        for name, ask, fewer in (("litellm", _LITELLM, 1000), ("curator", _CURATOR, 2000), ("prompto", _prompto, 300)):
+        for name, ask, fewer in (
+            ("litellm", _LITELLM, 1000),
+            ("curator", _CURATOR, 2000),
+            ("prompto", _prompto, 300),
+        ):
 
-            def rows(name: str = name, ask: Callable[[str, int], float] = ask, n: int = fewer) -> list[Figure]:
-                cost = ask(server.url, n)
-                return [Figure(f"{name} / httpx", cost / base, "x"), Figure(name, cost, "ms CPU")]
+            def rows(
+                name: str = name, ask: Callable[[str, int], float] = ask, n: int = fewer
+            ) -> list[Figure]:
+                cost, version = ask(server.url, n), _version(name)
+                return [
+                    Figure(f"{name} / httpx", cost / base, "x", note=version),
+                    Figure(name, cost, "ms CPU"),
+                ]
 
             figures += beside(setting, name, rows)
     return figures

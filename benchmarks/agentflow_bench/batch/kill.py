@@ -159,7 +159,9 @@ def _prompto() -> Sequence[Figure]:
     return [
         Figure("prompto: answers that the server had sent, lost", len(early - finished)),
         Figure("prompto: prompts answered twice", sum(n > 1 for n in record.answered().values())),
-        Figure("prompto: requests for 200 prompts", record.come, note="with its own tool for what is missing"),
+        Figure(
+            "prompto: requests for 200 prompts", record.come, note="with its own tool for what is missing"
+        ),
         Figure("prompto: unmerged completed files", len(files)),
         Figure("prompto: prompts right", len(right)),
     ]
@@ -170,9 +172,7 @@ def _random(setting: Setting) -> Sequence[Figure]:
     found = []
     for _ in range(2 if setting.quick else 10):
         of: Literal["come", "sent"] = dice.choice(("come", "sent"))
-        rules = Rules(
-            seconds=0.15, jitter=0.5, tell_at=dice.randint(1, _PROMPTS - 20), tell_of=of
-        )
+        rules = Rules(seconds=0.15, jitter=0.5, tell_at=dice.randint(1, _PROMPTS - 20), tell_of=of)
         found.append(_kill(rules, wait=dice.uniform(0, 0.05)))
     return [
         Figure("kills at random points", len(found)),
@@ -184,7 +184,9 @@ def _random(setting: Setting) -> Sequence[Figure]:
             "x",
             Bar("<=", 1),
         ),
-        Figure("batches not whole and right in the end", sum(not each.good for each in found), bar=Bar("==", 0)),
+        Figure(
+            "batches not whole and right in the end", sum(not each.good for each in found), bar=Bar("==", 0)
+        ),
     ]
 
 

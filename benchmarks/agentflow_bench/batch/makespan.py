@@ -50,7 +50,9 @@ def _prompto() -> Sequence[Figure]:
     seconds, stretch = _stretch(record, _SLOW)
     name = f"prompto, {_SMALL} prompts at {_SLOW} a minute"
     return [
-        Figure(f"{name}: makespan / paced ideal", stretch, "x", note=f"{record.come} requests in {seconds:.1f} s"),
+        Figure(
+            f"{name}: makespan / paced ideal", stretch, "x", note=f"{record.come} requests in {seconds:.1f} s"
+        ),
         Figure(f"{name}: prompts right", right),
     ]
 

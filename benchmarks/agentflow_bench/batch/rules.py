@@ -1,4 +1,4 @@
-"""What the measures' server does to a request: how long it takes, what goes wrong with it, how many may come."""
+"""What the measures' server does to a request: how long it takes, what goes wrong, how many may come."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ FAULTS: tuple[FaultName, ...] = ("500", "503", "reset", "malformed", "truncated"
 class Rules:
     """The rules of one server.
 
-    An answer takes `seconds`, more or less by the share `jitter`; a share `stragglers` of the answers takes `slow` times as long. A share
-    `faulty` of the requests fails as `fault` says, `most` times for one prompt. No more than `limit`
+    An answer takes `seconds`, more or less by the share `jitter`; a share `stragglers` of the
+    answers takes `slow` times as long. A share `faulty` of the requests fails as `fault` says, `most`
+    times for one prompt. No more than `limit`
     requests a minute may come, those of `window` seconds at once; `tells` says so in headers. A line is
     printed once `tell_at` answers were sent, or that many requests had come with `tell_of` "come".
     `keeps` is whether every request is kept for the record.

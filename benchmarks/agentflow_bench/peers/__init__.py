@@ -1,4 +1,4 @@
-"""Other programs that do what agentflow does, each in an environment of its own, driven over the same server."""
+"""Other programs that do what agentflow does, each in an environment of its own, over the same server."""
 
 from __future__ import annotations
 

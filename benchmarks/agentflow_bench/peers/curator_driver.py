@@ -1,4 +1,4 @@
-"""Asks prompts by bespokelabs-curator: `curator_driver.py URL COUNT AT_ONCE RPM` (0: none); prints figures."""
+"""Asks by bespokelabs-curator: `curator_driver.py URL COUNT AT_ONCE RPM` (0: none); prints figures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Asks prompts by litellm's Router: `litellm_driver.py URL COUNT AT_ONCE RETRIES RPM` (0: none); prints figures."""
+"""Asks by litellm's Router: `litellm_driver.py URL COUNT AT_ONCE RETRIES RPM` (0: none); prints figures."""
 
 from __future__ import annotations
 

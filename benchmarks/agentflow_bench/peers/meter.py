@@ -1,8 +1,8 @@
 """Runs a command's function in this process and tells what it took: `meter.py OUT MODULE:FUNCTION ARGS…`.
 
 OUT becomes `{"cpu_s", "import_s", "peak_mb", "wall_s", "status"}`: processor seconds of the
-whole process, and those until the module was there; the peak of its memory. Needs nothing but Python, so that any
-interpreter can run it.
+whole process, and those until the module was there; the peak of its memory. Needs nothing but
+Python, so that any interpreter can run it.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ def main() -> int:
     out, target, *sys.argv[1:] = sys.argv[1:]
     module, _, name = target.partition(":")
     sys.path[:1] = []  # this file's folder
-    status = 1
+    status = 70  # unless it ends by itself
     began, imported = time.monotonic(), 0.0
     try:
         command = getattr(importlib.import_module(module), name)
         imported = used()
         found = command()
-        status = int((asyncio.run(found) if inspect.isawaitable(found) else found) or 0)
+        status = int((asyncio.run(found) if inspect.iscoroutine(found) else found) or 0)
     except SystemExit as ended:
         status = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
     finally:

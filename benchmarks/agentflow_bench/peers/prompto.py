@@ -71,6 +71,4 @@ class Prompto:
         return len({line["id"] for line in lines if line["response"] == f"answer to {line['prompt']}"})
 
     def _metered(self, target: str, words: Sequence[str], timeout: float) -> Metered:
-        return metered(
-            target, words, self.environment, python=self.python, cwd=self.folder, timeout=timeout
-        )
+        return metered(target, words, self.environment, python=self.python, cwd=self.folder, timeout=timeout)
