@@ -88,7 +88,7 @@ class Asker:
         self._attempts = attempts
 
     async def ask(self, record: Record, known: Known | None, admitted: Callable[[], None]) -> Outcome:
-        """Ask the prompt and return what came of it; `admitted` is called when its first request goes out.
+        """Ask the prompt and return what came of it; `admitted` is called when a request goes out.
 
         Never raises for what is wrong with a prompt or its endpoint. A `LimitExceeded` is raised:
         it is no fault of the prompt, which stays unasked.
@@ -104,8 +104,6 @@ class Asker:
             return _unaskable(error)
         except EndpointError as error:
             return self._refused(error, now)
-        finally:
-            admitted()
         return self._answered(record, ask, response, now)
 
     def _addressed(self, record: Record) -> Record:

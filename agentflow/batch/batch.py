@@ -218,6 +218,7 @@ class Batch:
         options = self.options
         told = Options(
             retry=options.max_attempts,
+            requests_per_minute=self.rate_of(key.queue),  # none is faster than all together
             tokens_per_minute=options.tokens_per_minute,
             concurrency=options.concurrency,
             pool=self._pool(key.queue),
@@ -229,10 +230,14 @@ class Batch:
             told["timeouts"] = Timeouts(first=options.timeout, idle=options.timeout, total=None)
         return told
 
+    def rate_of(self, queue: str) -> float | None:
+        """Return the requests a minute that are given for a queue, None where none are."""
+        options = self.options
+        return rate_of(queue, options.rates if options.parallel else {}, options.max_queries)
+
     def _pool(self, queue: str) -> Pool | None:
         """Return what the models of a queue share, None where no limit is given for it."""
-        options = self.options
-        rate = rate_of(queue, options.rates if options.parallel else {}, options.max_queries)
+        rate = self.rate_of(queue)
         if rate is None:
             return None
         if queue not in self._pools:

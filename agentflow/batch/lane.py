@@ -44,10 +44,19 @@ class Lane:
     finished: int = 0
     stopped: str | None = None
     waiting: set[asyncio.Task[None]] = field(default_factory=set)
+    flying: set[int] = field(default_factory=set)
+    sent: set[int] = field(default_factory=set)
+    held: bool = False
 
     def stop(self, why: str) -> None:
         """Ask no more of this lane; what waits for its turn is not sent."""
         self.stopped = why
+        for task in self.waiting:
+            task.cancel()
+
+    def hold(self) -> None:
+        """Send nothing more for now: what waits for its turn is read anew when the batch goes on."""
+        self.held = True
         for task in self.waiting:
             task.cancel()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from agentflow.batch.asking import Outcome
 from agentflow.batch.survey import Survey
@@ -19,8 +19,10 @@ _SPAN_S = 60.0
 class Progress:
     """The counts of one sitting, beside what earlier ones left."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, rate_of: Callable[[str], float | None]) -> None:
         self._clock = clock
+        self._rate_of = rate_of
+        self._paces: dict[str, tuple[int, float, float]] = {}  # of a queue: requests, the first, the last
         self.prompts = 0
         self.skipped = 0
         self.answered = 0
@@ -65,8 +67,25 @@ class Progress:
         """Prompts that have ended, in this sitting or answered before."""
         return self.skipped + self.answered + self.failed
 
+    def sent(self, queue: str) -> None:
+        """Take in that a request goes out."""
+        now = self._clock.time()
+        count, first, _ = self._paces.get(queue, (0, now, now))
+        self._paces[queue] = (count + 1, first, now)
+
     def rate_used(self) -> float | None:
-        """Return how much of the limit that bound most was used, 0 to 1; None without a limit."""
+        """Return how much of the limit that bound most was used, 0 to 1; None without a limit.
+
+        Of limits that were given, by the requests from the first to the last; else as the
+        endpoints say.
+        """
+        shares = [
+            min(1.0, (count - 1) * 60.0 / (last - first) / rate)
+            for queue, (count, first, last) in self._paces.items()
+            if (rate := self._rate_of(queue)) and last > first
+        ]
+        if shares:
+            return max(shares)
         used = [share for endpoint in self._endpoints if (share := endpoint.rate_used()) is not None]
         return max(used, default=None)
 

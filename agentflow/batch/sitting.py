@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -23,6 +23,7 @@ from agentflow.batch.place import Place
 from agentflow.batch.progress import Progress
 from agentflow.batch.store import Known, Store
 from agentflow.batch.survey import Survey, survey
+from agentflow.endpoints.http_model import HttpModel
 from agentflow.errors import LimitExceeded, QuotaExhausted, UserError
 from agentflow.runtime.journal import Journal, RunRow
 from agentflow_protocols.experiment import Problem, Record, rate_problems
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Sitting", "take_up"]
 
-_ROOM = 16  # prompts of a lane that wait for their turn to be sent
+_ROOM = 128  # prompts of a lane that wait for their turn to be sent
 _FLIGHTS = 1_000
 _REFUSALS = 3  # 401 or 403 in a row, with no answer before, that end a lane
 
@@ -97,8 +98,9 @@ class Sitting:
         self._context = context
         self._completed = CompletedFile(place.completed)
         self._known = False
+        self._lanes: list[Lane] = []
         self._flights = asyncio.Semaphore(batch.options.flights or _FLIGHTS)
-        self.progress = Progress(context.clock)
+        self.progress = Progress(context.clock, batch.rate_of)
         self._refusals: dict[LaneKey, int] = {}
 
     async def work(self) -> Progress:
@@ -136,6 +138,8 @@ class Sitting:
         batch = self.batch
         endpoint = batch.endpoint_of(key)
         endpoint.check()
+        if isinstance(endpoint.target, HttpModel):
+            endpoint.target.transport(self._context.resources)  # what it imports is not to cost time later
         return Asker(
             endpoint,
             self.store,
@@ -156,6 +160,7 @@ class Sitting:
             await write_in_order(self.place, self.store, self.place.completed, failed=False)
 
     async def _ask_all(self, found: Survey, askers: dict[LaneKey, Asker]) -> None:
+        self._lanes = list(found.lanes.values())
         ticker = asyncio.create_task(self._tick(), name="batch-progress")
         try:
             async with asyncio.TaskGroup() as group:
@@ -174,6 +179,9 @@ class Sitting:
         while True:
             self._context.progress(self.progress.state())
             await asyncio.sleep(1.0)
+            if self._context.state.gate.closed:
+                for lane in self._lanes:
+                    lane.hold()
 
     async def _faults(self) -> None:
         """Give the lines that can't be asked their line in the output."""
@@ -190,27 +198,38 @@ class Sitting:
 
     async def _lane(self, lane: Lane, asker: Asker) -> None:
         """Ask the lane's prompts, a few ahead of their turn."""
-        pages: Iterable[list[Record]] = lane.pages(self.place.input, self.batch.lane_of)
-        if self.batch.options.deferred:
-            pages = [[record] for record in await self._deferred(lane, asker)]
-        room = asyncio.Semaphore(_ROOM)
-        gate = self._context.state.gate
+        several = await self._deferred(lane, asker) if self.batch.options.deferred else None
         async with asyncio.TaskGroup() as group:
-            for page in pages:
-                known: dict[int, Known] = {}
-                if self._known:
-                    known = await self.store.known(page[0].line, page[-1].line)
-                for record in page:
-                    mine = fitting(record, known.get(record.line))
-                    if mine is not None and mine.status == "ok":
-                        continue
-                    await room.acquire()
-                    await self._flights.acquire()
-                    await gate.passed()
-                    if lane.stopped is not None:
-                        self._flights.release()
-                        return
-                    self._send(group, lane, asker, record, mine, room)
+            while True:
+                pages: Iterable[list[Record]] = lane.pages(self.place.input, self.batch.lane_of)
+                if several is not None:
+                    pages = [[record] for record in several]
+                await self._read(lane, asker, pages, group)
+                await self._context.state.gate.passed()
+                if not lane.held:
+                    return
+                lane.held, self._known = False, True
+
+    async def _read(
+        self, lane: Lane, asker: Asker, pages: Iterable[list[Record]], group: asyncio.TaskGroup
+    ) -> None:
+        """Send what the pages hold, until they end, or the lane is stopped or held."""
+        room = asyncio.Semaphore(_ROOM)
+        for page in pages:
+            known: dict[int, Known] = {}
+            if self._known:
+                known = await self.store.known(page[0].line, page[-1].line)
+            for record in page:
+                mine = fitting(record, known.get(record.line))
+                if (mine is not None and mine.status == "ok") or record.line in lane.flying:
+                    continue
+                await room.acquire()
+                await self._flights.acquire()
+                if lane.stopped is not None or lane.held or self._context.state.gate.closed:
+                    lane.held = lane.stopped is None
+                    self._flights.release()
+                    return
+                self._send(group, lane, asker, record, mine, room)
 
     async def _deferred(self, lane: Lane, asker: Asker) -> list[Record]:
         """Ask the lane's prompts by the provider's batch API; return those that can't be."""
@@ -248,8 +267,10 @@ class Sitting:
 
         def ended(_: asyncio.Task[None]) -> None:
             admitted()
+            lane.flying.discard(record.line)
             self._flights.release()
 
+        lane.flying.add(record.line)
         task = group.create_task(self._one(lane, asker, record, known, admitted))
         lane.waiting.add(task)
         task.add_done_callback(ended)
@@ -258,15 +279,24 @@ class Sitting:
         self, lane: Lane, asker: Asker, record: Record, known: Known | None, admitted: Callable[[], None]
     ) -> None:
         began = time.time()
-        try:
-            with self._context.state.gate.busy():
+        with ExitStack() as under_way:
+
+            def goes() -> None:
+                if record.line not in lane.sent:
+                    lane.sent.add(record.line)
+                    under_way.enter_context(self._context.state.gate.busy())
+                    under_way.callback(lane.sent.discard, record.line)
+                self.progress.sent(lane.key.queue)
+                admitted()
+
+            try:
                 self._context.budget.check()
-                outcome = await asker.ask(record, known, admitted)
+                outcome = await asker.ask(record, known, goes)
                 await self._end(record, outcome, began)
-        except LimitExceeded as error:
-            self._stop(lane, str(error))
-        else:
-            self._judge_lane(lane, outcome)
+            except LimitExceeded as error:
+                self._stop(lane, str(error))
+            else:
+                self._judge_lane(lane, outcome)
 
     async def _end(self, content: Record | Problem, outcome: Outcome, began: float) -> None:
         """Put the outcome down, write its line, and count it, in this order."""
