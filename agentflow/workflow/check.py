@@ -15,7 +15,8 @@ from agentflow.endpoints.resolve import SCHEMES
 from agentflow.errors import UserError
 from agentflow.session.blocks import BUILTINS, TRANSFER
 from agentflow.workflow.modules import fault
-from agentflow.workflow.templates import Names, template_faults
+from agentflow.workflow.plan_faults import plan_faults
+from agentflow.workflow.templates import Names, step_faults, template_faults
 from agentflow_protocols.chat import Json
 from agentflow_protocols.workflow import Parsed, Problem, did_you_mean, parse_file, walk
 
@@ -81,7 +82,12 @@ def _templates(parsed: Parsed) -> Iterator[Problem]:
             yield from _in_templates(parsed, (section, "input"), names)
     if isinstance(parsed.merged.get("batch"), dict):
         yield from _in_templates(parsed, ("batch", "file"), names)
-    yield from _in_templates(parsed, ("output",), {**names, "output": None, "run": RUN_NAMES})
+    seen = {**names, "output": None, "run": RUN_NAMES}
+    if isinstance(plan := parsed.merged.get("plan"), dict):
+        yield from plan_faults(parsed, names)
+        yield from _steps_in(parsed, ("output",))
+        seen["steps"] = frozenset(steps) if isinstance(steps := plan.get("steps"), dict) else frozenset()
+    yield from _in_templates(parsed, ("output",), seen)
     for name in _names(parsed, "agents"):
         yield from _in_templates(parsed, ("agents", name, "instructions"), names)
     for name in _names(parsed, "tools"):
@@ -94,6 +100,13 @@ def _templates(parsed: Parsed) -> Iterator[Problem]:
             known = frozenset(properties)
         for field in ("url", "query", "headers", "body"):
             yield from _in_templates(parsed, ("tools", name, "http", field), {"arguments": known})
+
+
+def _steps_in(parsed: Parsed, path: tuple[str, ...]) -> Iterator[Problem]:
+    for place, value in walk(_at(parsed, path), path):
+        if isinstance(value, str):
+            for message, find in step_faults(value):
+                yield parsed.report(place, message, find=find)
 
 
 def _in_templates(parsed: Parsed, path: tuple[str, ...], names: Names) -> Iterator[Problem]:

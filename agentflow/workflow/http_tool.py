@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, cast
 from urllib.parse import quote, urlencode
 
 from agentflow.errors import EndpointUnavailable, ToolFailed, UserError
-from agentflow.workflow.templates import argument_names, render
+from agentflow.workflow.templates import keys_used, render
 from agentflow_protocols.chat import Json
 from agentflow_protocols.workflow import HttpTool
 
@@ -27,7 +27,7 @@ def http_parameters(section: HttpTool) -> dict[str, Json]:
     """Return the JSON Schema of the tool's arguments: the given one, or a text for each used name."""
     if section.parameters is not None:
         return cast("dict[str, Json]", {"type": "object", **section.parameters})
-    used = argument_names([section.url, section.query, section.headers, cast("Json", section.body)])
+    used = keys_used([section.url, section.query, section.headers, cast("Json", section.body)], "arguments")
     properties: dict[str, Json] = {name: {"type": "string"} for name in used}
     return {"type": "object", "properties": properties, "required": used, "additionalProperties": False}
 

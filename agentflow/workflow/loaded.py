@@ -12,6 +12,7 @@ from typing import cast
 from agentflow.agent import Agent
 from agentflow.agent.agent import TURNS
 from agentflow.endpoints import Endpoint
+from agentflow.errors import UserError
 from agentflow.runtime import Context, Limits
 from agentflow.team import Team
 from agentflow.team.team import TURNS as TEAM_TURNS
@@ -26,6 +27,8 @@ from agentflow.workflow.build import (
 )
 from agentflow.workflow.check import WorkflowError, check_workflow, folder_of
 from agentflow.workflow.inputs import read_inputs
+from agentflow.workflow.plan_faults import argument_faults
+from agentflow.workflow.plans import Scope, run_plan
 from agentflow.workflow.tally import tally_of
 from agentflow.workflow.templates import render
 from agentflow_protocols.chat import Json
@@ -51,6 +54,7 @@ def load(
         raise WorkflowError(parsed.problems)
     workflow = parsed.workflow
     tools = build_tools(workflow, parsed)
+    parsed.add(list(argument_faults(parsed, tools)))
     if parsed.problems:
         raise WorkflowError(parsed.problems)
     loaded = LoadedWorkflow(Path(path), workflow, parsed, build_endpoints(workflow, parsed, model), tools)
@@ -84,7 +88,7 @@ class LoadedWorkflow:
     def limits(self) -> Limits | None:
         """The limits of a whole run: the workflow's, and those of the agent that it runs."""
         workflow = self.workflow
-        if workflow.batch is not None:
+        if workflow.batch is not None or workflow.plan is not None:
             return build_limits(workflow.limits)
         if workflow.team is not None:
             return build_limits(workflow.limits, LimitsSection(turns=TEAM_TURNS))
@@ -119,26 +123,25 @@ class LoadedWorkflow:
                 wanted += [*agents[name].agents, *agents[name].handoffs]
 
     def agent(self, inputs: Mapping[str, Json]) -> Agent[object, Json] | Team[object, Json]:
-        """Return the agent, or the team, that a run with these inputs runs."""
+        """Return the agent, or the team, that a run with these inputs runs. Raises `UserError`: none."""
         build = build_agents(self.workflow, self.parsed, self.endpoints, self.tools, inputs)
+        if self.workflow.plan is not None or self.workflow.batch is not None:
+            what = "plan" if self.workflow.plan is not None else "batch"
+            raise UserError(f"{self.path}: it runs a {what}, not an agent or a team: `agentflow run` runs it")
         if self.workflow.team is not None:
             return build_team(self.workflow, self.workflow.team, build)
         return build(self.workflow.entry[0])
 
     async def __run__(self, context: Context[object], input: Mapping[str, Json] | None) -> Json:
-        """Run the agent with the inputs and return its output, or the rendered `output`."""
+        """Run what the file runs with the inputs and return its output, or the rendered `output`."""
         inputs = self.read_inputs(input if input is not None else self.given or {})
         if self.workflow.batch is not None:
             return await self._batch(context, self.workflow.batch, inputs)
-        agent = self.agent(inputs)
-        where = "agent.input" if self.workflow.team is None else "team.input"
-        text = render(self.workflow.use.input, {"inputs": inputs}, where)
-        text = text if isinstance(text, str) else json.dumps(text, ensure_ascii=False)
         if self.workflow.output is None:
-            return await agent.__run__(context, text)
+            return (await self._body(context, inputs))[0]
         began = context.clock.time()
         async with tally_of(context) as tally:
-            output = await agent.__run__(context, text)
+            output, steps = await self._body(context, inputs)
             await tally.caught_up()
         run: dict[str, object] = {
             "id": context.run_id,
@@ -148,9 +151,23 @@ class LoadedWorkflow:
             "cost": context.budget.cost,
             "tokens": context.budget.usage.total_tokens,
         }
-        return render(
-            cast("Json", self.workflow.output), {"inputs": inputs, "output": output, "run": run}, "output"
-        )
+        names: dict[str, object] = {"inputs": inputs, "output": output, "run": run, "steps": steps}
+        return render(cast("Json", self.workflow.output), names, "output")
+
+    async def _body(
+        self, context: Context[object], inputs: Mapping[str, Json]
+    ) -> tuple[Json, Mapping[str, object]]:
+        """Run the agent, the team or the plan; return its output, and a plan's steps for templates."""
+        if self.workflow.plan is not None:
+            build = build_agents(self.workflow, self.parsed, self.endpoints, self.tools, inputs)
+            scope = Scope(build, self.tools, inputs, {}, {})
+            output, outputs = await run_plan(self.name, self.workflow.plan, scope, context)
+            return output, {name: {"output": value} for name, value in outputs.items()}
+        agent = self.agent(inputs)
+        where = "agent.input" if self.workflow.team is None else "team.input"
+        text = render(self.workflow.use.input, {"inputs": inputs}, where)
+        text = text if isinstance(text, str) else json.dumps(text, ensure_ascii=False)
+        return await agent.__run__(context, text), {}
 
     async def _batch(self, context: Context[object], batch: BatchUse, inputs: Mapping[str, Json]) -> Json:
         """Ask the prompts of a batch and return its figures, or the rendered `output`."""

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from jinja2 import nodes
     from jinja2.sandbox import SandboxedEnvironment
 
-__all__ = ["Fault", "Names", "argument_names", "render", "template_faults"]
+__all__ = ["Fault", "Names", "is_whole", "keys_used", "render", "step_faults", "template_faults"]
 
 Names = Mapping[str, "frozenset[str] | None"]
 """The names that a template may use; for a mapping with known keys, these keys."""
@@ -76,19 +76,72 @@ def template_faults(text: str, names: Names) -> Iterator[Fault]:
             yield found, f"{root}.{key}"
 
 
-def argument_names(value: Json) -> list[str]:
-    """Return the `x` of every `arguments.x` in the templates of `value`, in their order."""
+def keys_used(value: Json, root: str) -> list[str]:
+    """Return the `x` of every `root.x` in the templates of `value`, in their order; of bad ones, none."""
     if isinstance(value, Mapping):
         value = list(value.values())
     if isinstance(value, list | tuple):
-        return list(dict.fromkeys(name for child in value for name in argument_names(child)))
-    if not isinstance(value, str) or not _is_template(value):
+        return list(dict.fromkeys(name for child in value for name in keys_used(child, root)))
+    if not isinstance(value, str) or (tree := _parsed(value)) is None:
         return []
-    return list(dict.fromkeys(key for root, key in _keys(_environment().parse(value)) if root == "arguments"))
+    return list(dict.fromkeys(key for found, key in _keys(tree) if found == root))
+
+
+def is_whole(text: str) -> bool:
+    """Return whether `text` is one whole `{{ … }}`, which keeps its type."""
+    return _parsed(text) is not None and _whole(text) is not None
+
+
+def step_faults(text: str) -> Iterator[Fault]:
+    """Yield uses of `steps` in a template that are not `steps.NAME.output`."""
+    from jinja2 import nodes
+
+    tree = _parsed(text)
+    if tree is None:
+        return
+    alone = sum(name.name == "steps" for name in tree.find_all(nodes.Name))
+    steps: dict[int, str] = {}
+    parts: list[nodes.Getattr | nodes.Getitem] = []
+    parts += [*tree.find_all(nodes.Getattr)]
+    parts += [*tree.find_all(nodes.Getitem)]
+    for part in parts:
+        if isinstance(part.node, nodes.Name) and part.node.name == "steps" and (key := _key(part)):
+            steps[id(part)] = key
+    for part in parts:
+        if (step := steps.get(id(part.node))) is not None:
+            steps.pop(id(part.node))
+            alone -= 1
+            if (key := _key(part)) != "output":
+                near = did_you_mean(key or "", ["output"])
+                yield f"a step has `output` alone: write `steps.{step}.output`{near}", f"steps.{step}"
+    for step in steps.values():
+        yield f"write `steps.{step}.output`: what a step gave is its `output`", f"steps.{step}"
+    if alone > len(steps):
+        yield "`steps` can't be used alone: write `steps.NAME.output`", "steps"
 
 
 def _is_template(text: str) -> bool:
     return "{{" in text or "{%" in text or "{#" in text
+
+
+def _parsed(text: str) -> nodes.Template | None:
+    """Return a template's tree; None for text without one, and for a bad one."""
+    if not _is_template(text):
+        return None
+    from jinja2 import TemplateError
+
+    try:
+        return _environment().parse(text)
+    except (TemplateError, RecursionError, ValueError, OverflowError):
+        return None
+
+
+def _key(part: nodes.Getattr | nodes.Getitem) -> str | None:
+    from jinja2 import nodes
+
+    if isinstance(part, nodes.Getattr):
+        return part.attr
+    return str(part.arg.value) if isinstance(part.arg, nodes.Const) else None
 
 
 def _keys(tree: nodes.Template) -> Iterator[tuple[str, str]]:

@@ -139,7 +139,7 @@ def test_the_base_of_the_cases_is_right(folder: Path, capsys: pytest.CaptureFixt
 def test_every_error_is_told_in_its_place(
     data: bytes, expected: list[str | list[str]], folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """WF-1.1 to WF-1.6, WF-2.1 to WF-2.10, WF-3.1, WF-4.4."""
+    """WF-1.1 to WF-1.6, WF-2.1 to WF-2.10, WF-3.1, WF-4.4, WF-6.1 to WF-6.7, WF-6.9, WF-6.14."""
     (folder / "w.yaml").write_bytes(data)
     began = time.perf_counter()
     assert run_command(["check", "w.yaml"]) == 2

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentflow.errors import UserError
-from agentflow.workflow.templates import argument_names, render, template_faults
+from agentflow.workflow.templates import keys_used, render, template_faults
 from agentflow_protocols.chat import Json
 
 NAMES = {"inputs": {"items": [1, 2], "n": 3, "o": {"keys": "k"}, "text": "{{ inputs.n }}", "none": None}}
@@ -110,8 +110,11 @@ def test_no_text_breaks_the_check(text: str) -> None:
 
 
 def test_arguments_are_found_in_their_order() -> None:
-    assert argument_names(["{{ arguments.b }}/{{ arguments.a }}", {"q": "{{ arguments['c'] }}"}, 3]) == [
-        "b",
-        "a",
-        "c",
+    value = [
+        "{{ arguments.b }}/{{ arguments.a }}",
+        {"q": "{{ arguments['c'] }}"},
+        3,
+        "{{ arguments.",
+        "{{ x.y }}",
     ]
+    assert keys_used(value, "arguments") == ["b", "a", "c"]

@@ -25,6 +25,15 @@ from agentflow_protocols.workflow.models import (
     fits,
 )
 from agentflow_protocols.workflow.parse import Parsed, Reader, parse_file, parse_workflow
+from agentflow_protocols.workflow.plan_checks import (
+    Raw,
+    fallback_of,
+    named_steps,
+    plans_in,
+    stand_in_fault,
+    steps_of,
+)
+from agentflow_protocols.workflow.plan_models import NestedPlan, PlanUse, StepSection
 from agentflow_protocols.workflow.problem import Problem, did_you_mean, one_of
 from agentflow_protocols.workflow.secret import looks_secret
 
@@ -40,25 +49,34 @@ __all__ = [
     "HttpTool",
     "InputSection",
     "LimitsSection",
+    "NestedPlan",
     "OutputSection",
     "Parsed",
     "Path",
+    "PlanUse",
     "PriceSection",
     "Problem",
+    "Raw",
     "Reader",
     "SettingsSection",
     "Shared",
+    "StepSection",
     "TeamUse",
     "TimeoutsSection",
     "TimerSection",
     "ToolSection",
     "Workflow",
     "did_you_mean",
+    "fallback_of",
     "fits",
     "looks_secret",
+    "named_steps",
     "one_of",
     "parse_file",
     "parse_workflow",
+    "plans_in",
     "read_document",
+    "stand_in_fault",
+    "steps_of",
     "walk",
 ]

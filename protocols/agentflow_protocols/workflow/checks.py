@@ -10,14 +10,15 @@ from collections.abc import Callable, Iterator, Mapping
 from pydantic import JsonValue
 
 from agentflow_protocols.workflow.document import Path, walk
+from agentflow_protocols.workflow.plan_checks import check_plan
 from agentflow_protocols.workflow.problem import Problem, did_you_mean, one_of
 from agentflow_protocols.workflow.secret import looks_secret, names_secret
 
 __all__ = ["FREE_SCHEMES", "LATER_SECTIONS", "TEAM_COMMANDS", "TEAM_DUTIES", "Report", "check", "items"]
 
 FREE_SCHEMES = ("builtin", "in-flight", "local", "scripted")
-LATER_SECTIONS = ("plan", "dual", "tournament", "review", "bench")
-_RUNNABLE = ("agent", "team", "batch")
+LATER_SECTIONS = ("dual", "tournament", "review", "bench")
+_RUNNABLE = ("agent", "team", "plan", "batch")
 TEAM_COMMANDS = ("assign", "reassign", "tell", "board")
 TEAM_DUTIES = ("report", "ask")
 
@@ -35,6 +36,7 @@ def check(file: Mapping[str, JsonValue], report: Report) -> Iterator[Problem]:
     yield from _sections(file, report)
     yield from _references(file, report)
     yield from _team(file, report)
+    yield from check_plan(file, report)
     yield from _sessions(file, report)
     yield from _models(file, report)
     yield from _money(file, report)
@@ -52,7 +54,7 @@ def _sections(file: Mapping[str, JsonValue], report: Report) -> Iterator[Problem
         last = max(runnable, key=list(file).index)
         yield report([last], f"a file has one runnable section; found {' and '.join(runnable)}", key=True)
     elif not runnable:
-        yield report([], "nothing to run: write `agent: NAME` with one of the agents, `team:` or `batch:`")
+        yield report([], "nothing to run: write `agent: NAME`, `team:`, `plan:` or `batch:`")
     if isinstance(agent := file.get("agent"), str) and "input" not in items(file.get("inputs")):
         yield report(
             ["agent"],

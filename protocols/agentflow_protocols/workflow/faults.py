@@ -9,8 +9,9 @@ from typing import Any
 
 from pydantic import BaseModel, JsonValue, TypeAdapter, ValidationError
 
+from agentflow_protocols.workflow.base import PATTERNS
 from agentflow_protocols.workflow.document import Document, Path
-from agentflow_protocols.workflow.models import PATTERNS, SettingsSection
+from agentflow_protocols.workflow.models import SettingsSection
 from agentflow_protocols.workflow.problem import Problem, did_you_mean, one_of
 from agentflow_protocols.workflow.secret import looks_secret
 
@@ -29,6 +30,7 @@ _ALLOWED = {
     "string_too_short": "text that is not empty",
     "string_too_long": "shorter text",
     "finite_number": "a finite number",
+    "too_short": "one that is not empty",
 }
 _HINTS = {
     "api_key": "keys never stand in a file; write `api_key_env: NAME` with the variable that holds it",

@@ -6,21 +6,25 @@ at more than one section (names that must exist, prices, secrets) is in `checks`
 
 from __future__ import annotations
 
-import re
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Literal
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    JsonValue,
-    StringConstraints,
-    model_validator,
+from pydantic import BeforeValidator, ConfigDict, Field, JsonValue, StringConstraints, model_validator
+
+from agentflow_protocols.workflow.base import (
+    BASE_URL,
+    FUNCTION,
+    TOOL_URL,
+    Amount,
+    Count,
+    Duration,
+    Env,
+    Grace,
+    Name,
+    Positive,
+    Section,
+    several,
 )
-
-from agentflow_protocols.duration import parse_duration
-from agentflow_protocols.errors import RemoteProtocolError
+from agentflow_protocols.workflow.plan_models import PlanUse
 
 __all__ = [
     "AgentSection",
@@ -48,60 +52,12 @@ __all__ = [
     "fits",
 ]
 
-NAME = r"^[a-z][a-z0-9_]*$"
-_FUNCTION = r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*:[A-Za-z_][A-Za-z0-9_]*$"
-_ENV = r"^[A-Za-z_][A-Za-z0-9_]*$"
-_BASE_URL = r"^https?://[^\s/?#@{}]+[^\s?#{}]*(\?api-version=[\w.-]+)?$"
-_TOOL_URL = r"^https?://[^\s/{}?#@]+([/?].*)?$"
-PATTERNS = {
-    NAME: "a name of lower-case letters, digits and _, beginning with a letter",
-    _FUNCTION: "module:function",
-    _ENV: "the name of an environment variable",
-    _BASE_URL: "an http:// or https:// address without user, query and template",
-    _TOOL_URL: "an http:// or https:// address whose host is written out",
-}
-
-
-def _seconds(value: object) -> object:
-    try:
-        seconds = parse_duration(value) if isinstance(value, str) else 0.0
-    except RemoteProtocolError:
-        seconds = 0.0
-    if not 0 < seconds < float("inf"):
-        number = isinstance(value, int | float | str) and re.fullmatch(r"\d+(\.\d+)?", str(value))
-        hint = f" (did you mean `{value}s`?)" if number else ""
-        raise ValueError(f"allowed is a duration such as 90s, 10m, 1h30m or PT1H30M{hint}")
-    return seconds
-
 
 def _use(value: object) -> object:
     return {"use": value} if isinstance(value, str) else value
 
 
-def _several(value: object) -> object:
-    return [value] if isinstance(value, str) else value
-
-
-Name: TypeAlias = Annotated[str, StringConstraints(pattern=NAME, max_length=64)]
-Env: TypeAlias = Annotated[str, StringConstraints(pattern=_ENV, max_length=200)]
-Duration: TypeAlias = Annotated[float, BeforeValidator(_seconds, json_schema_input_type=str)]
-Grace: TypeAlias = Annotated[
-    float,
-    BeforeValidator(
-        lambda value: 0.0 if type(value) is int and value == 0 else _seconds(value),
-        json_schema_input_type=str | Literal[0],
-    ),
-]
-Positive: TypeAlias = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Amount: TypeAlias = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Count: TypeAlias = Annotated[int, Field(ge=1)]
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-
-class InputSection(_Section):
+class InputSection(Section):
     """An input of the workflow. A `record` is one line of a JSON Lines file, written `PATH:ID`."""
 
     type: Literal["string", "integer", "number", "boolean", "json", "record"] = "string"
@@ -148,7 +104,7 @@ def fits(kind: str, value: JsonValue) -> bool:
     return True
 
 
-class SettingsSection(_Section):
+class SettingsSection(Section):
     """How a model shall write; an agent's settings win over its endpoint's."""
 
     temperature: Amount | None = None
@@ -160,7 +116,7 @@ class SettingsSection(_Section):
     extra: dict[str, JsonValue] | None = Field(None, description="Fields put into the request as they are.")
 
 
-class PriceSection(_Section):
+class PriceSection(Section):
     """USD per million tokens."""
 
     input: Amount
@@ -168,7 +124,7 @@ class PriceSection(_Section):
     cached: Amount | None = Field(None, description="For cached input tokens; default: the input price.")
 
 
-class TimeoutsSection(_Section):
+class TimeoutsSection(Section):
     """How long to wait for an endpoint."""
 
     connect: Duration | None = None
@@ -177,7 +133,7 @@ class TimeoutsSection(_Section):
     total: Duration | None = None
 
 
-class CapabilitiesSection(_Section):
+class CapabilitiesSection(Section):
     """What differs from what is known of a service; `agentflow check --endpoints` finds it out."""
 
     prefill: Literal["none", "continue", "prefix", "trailing"] | None = None
@@ -194,7 +150,7 @@ class CapabilitiesSection(_Section):
     context_window: Count | None = None
 
 
-class BudgetSection(_Section):
+class BudgetSection(Section):
     """What may be spent in all."""
 
     tokens: Positive | None = None
@@ -207,7 +163,7 @@ class BudgetSection(_Section):
         return self
 
 
-class PoolSection(_Section):
+class PoolSection(Section):
     """Limits that several endpoints share."""
 
     requests_per_minute: Positive | None = None
@@ -221,14 +177,14 @@ class PoolSection(_Section):
         return self
 
 
-class EndpointSection(_Section):
+class EndpointSection(Section):
     """A model and the limits of the service that runs it. Keys come from the environment only."""
 
     model: Annotated[str, Field(min_length=1)] = Field(
         description="openai:NAME or another provider's, any NAME with base_url, scripted:FILE,"
         " builtin:planner, local:NAME."
     )
-    base_url: Annotated[str, Field(pattern=_BASE_URL)] | None = None
+    base_url: Annotated[str, Field(pattern=BASE_URL)] | None = None
     api_key_env: Env | None = Field(None, description="The environment variable that holds the key.")
     requests_per_minute: Positive | None = None
     tokens_per_minute: Positive | None = None
@@ -253,19 +209,19 @@ class EndpointSection(_Section):
     )
 
 
-class McpTool(_Section):
+class McpTool(Section):
     """A tool of an MCP server. Not in this version."""
 
-    command: list[str] = []
+    command: list[str] = Field([])
 
 
-class HttpTool(_Section):
+class HttpTool(Section):
     """One HTTP request. `{{ arguments.x }}` in url, query, headers and body is the model's argument x."""
 
-    url: Annotated[str, Field(pattern=_TOOL_URL)]
+    url: Annotated[str, Field(pattern=TOOL_URL)]
     method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"] = "GET"
-    query: dict[str, JsonValue] = {}
-    headers: dict[str, str] = {}
+    query: dict[str, JsonValue] = Field({})
+    headers: dict[str, str] = Field({})
     headers_env: dict[str, Env] = Field(
         {}, description="Header name: the environment variable with its value."
     )
@@ -276,10 +232,10 @@ class HttpTool(_Section):
     max_bytes: Annotated[int, Field(ge=1, le=64 * 1024 * 1024)] = 256 * 1024
 
 
-class ToolSection(_Section):
+class ToolSection(Section):
     """A tool: a Python function or an HTTP request, and what is different about this use of it."""
 
-    python: Annotated[str, StringConstraints(pattern=_FUNCTION)] | None = Field(
+    python: Annotated[str, StringConstraints(pattern=FUNCTION)] | None = Field(
         None, description="module:function, from a file beside the workflow or an installed package."
     )
     http: HttpTool | None = None
@@ -306,7 +262,7 @@ class ToolSection(_Section):
         return self
 
 
-class OutputSection(_Section):
+class OutputSection(Section):
     """What an agent must answer: JSON that follows `schema`, a file's name or the schema itself."""
 
     schema_: JsonValue = Field(
@@ -320,7 +276,7 @@ class OutputSection(_Section):
         return self
 
 
-class LimitsSection(_Section):
+class LimitsSection(Section):
     """Where a run stops: turns of an agent, tokens, USD, time on the run's clock."""
 
     turns: Count | None = None
@@ -329,7 +285,7 @@ class LimitsSection(_Section):
     time: Duration | None = None
 
 
-class TimerSection(_Section):
+class TimerSection(Section):
     """What interrupts an agent by itself, every so often."""
 
     every: Duration
@@ -340,14 +296,14 @@ class TimerSection(_Section):
     priority: Literal["now", "next", "silent"] = "next"
 
 
-class AgentSection(_Section):
+class AgentSection(Section):
     """A model with its instructions and tools."""
 
     endpoint: Name
     instructions: str | None = Field(None, description="A template; `inputs` may be used in it.")
     instructions_file: str | None = Field(None, description="A file that is used as it is.")
     description: str = Field("", description="What this agent is for, for agents that use it as a tool.")
-    tools: list[Name] = []
+    tools: list[Name] = Field([])
     agents: list[Name] = Field([], description="Agents that this one may call as tools.")
     handoffs: list[Name] = Field([], description="Agents that this one may hand the conversation to.")
     output: OutputSection | None = None
@@ -384,14 +340,14 @@ class AgentSection(_Section):
         return self
 
 
-class AgentUse(_Section):
+class AgentUse(Section):
     """The agent that is run, and the template of what it is told."""
 
     use: Name
     input: str = Field("{{ inputs.input }}", description="A template; default: the input named `input`.")
 
 
-class TeamUse(_Section):
+class TeamUse(Section):
     """The team that is run: who leads, who works, and the template of what the leader is told."""
 
     leader: Name
@@ -399,7 +355,7 @@ class TeamUse(_Section):
     input: str = Field("{{ inputs.input }}", description="A template; default: the input named `input`.")
 
 
-class BatchUse(_Section):
+class BatchUse(Section):
     """The experiment that is run: a file of prompts, and how they are asked."""
 
     file: str = Field(description="A .jsonl or .csv file; a template, in which `inputs` may be used.")
@@ -417,7 +373,7 @@ class BatchUse(_Section):
     timeout: Duration | None = Field(None, description="For one answer; default: learned.")
     in_order: bool = Field(False, description="Also write the output in the order of the input.")
     csv: bool = Field(False, description="Also write the output as CSV.")
-    scorers: list[Literal["match", "includes"]] = []
+    scorers: list[Literal["match", "includes"]] = Field([])
     resume: Literal["auto", "resume", "fresh"] = "auto"
 
     @model_validator(mode="after")
@@ -427,37 +383,35 @@ class BatchUse(_Section):
         return self
 
 
-class Shared(_Section):
+class Shared(Section):
     """A file for `include:`, which holds endpoints, tools and agents."""
 
     agentflow: Literal[1] = 1
-    pools: dict[Name, PoolSection] = {}
-    endpoints: dict[Name, EndpointSection] = {}
-    tools: dict[Name, ToolSection] = {}
-    agents: dict[Name, AgentSection] = {}
+    pools: dict[Name, PoolSection] = Field({})
+    endpoints: dict[Name, EndpointSection] = Field({})
+    tools: dict[Name, ToolSection] = Field({})
+    agents: dict[Name, AgentSection] = Field({})
 
 
-class Workflow(_Section):
+class Workflow(Section):
     """A workflow file, schema version 1."""
 
     model_config = ConfigDict(
         title="agentflow workflow, version 1",
-        json_schema_extra={
-            "oneOf": [{"required": ["agent"]}, {"required": ["team"]}, {"required": ["batch"]}]
-        },
+        json_schema_extra={"oneOf": [{"required": [name]} for name in ("agent", "team", "plan", "batch")]},
     )
 
     agentflow: Literal[1] = Field(description="The version of this schema.")
     name: Name | None = Field(None, description="Default: the file's name.")
     description: str = ""
-    include: Annotated[list[str], BeforeValidator(_several, json_schema_input_type=str | list[str])] = Field(
+    include: Annotated[list[str], BeforeValidator(several, json_schema_input_type=str | list[str])] = Field(
         [], description="Files with further endpoints, tools and agents; they include nothing themselves."
     )
-    inputs: dict[Name, InputSection] = {}
+    inputs: dict[Name, InputSection] = Field({})
     pools: dict[Name, PoolSection] = Field({}, description="Limits that endpoints share.")
-    endpoints: dict[Name, EndpointSection] = {}
-    tools: dict[Name, ToolSection] = {}
-    agents: dict[Name, AgentSection] = {}
+    endpoints: dict[Name, EndpointSection] = Field({})
+    tools: dict[Name, ToolSection] = Field({})
+    agents: dict[Name, AgentSection] = Field({})
     agent: Annotated[AgentUse | None, BeforeValidator(_use, json_schema_input_type=str | AgentUse)] = Field(
         None, description="The agent to run: its name, or {use: NAME, input: TEMPLATE}."
     )
@@ -465,8 +419,9 @@ class Workflow(_Section):
         None, description="The team to run: {leader: NAME, workers: [NAME, …], input: TEMPLATE}."
     )
     batch: BatchUse | None = Field(None, description="The experiment to run: {file: PATH, endpoint: NAME}.")
+    plan: PlanUse | None = Field(None, description="The plan to run: steps by name, and their resources.")
     output: JsonValue = Field(
-        None, description="Templates; `inputs`, `output` and `run` may be used in them."
+        None, description="Templates; `inputs`, `output`, `run` and a plan's `steps` may be used in them."
     )
     limits: LimitsSection | None = None
 
@@ -482,4 +437,6 @@ class Workflow(_Section):
         """The names of the agents that are run, those aside that they use: a team's leader comes first."""
         if self.agent is not None:
             return [self.agent.use]
+        if self.plan is not None:
+            return self.plan.agents()
         return [self.team.leader, *self.team.workers] if self.team is not None else []
