@@ -4,7 +4,8 @@ It reads a question in AsyncHow's wording (see `agentflow.builtin.question`) and
 tool of the request for each step, the longest remaining path first, each as soon as
 all that it waits for is done. Like a model on the wire it keeps nothing between two
 requests: all it knows stands in the messages. Examples and benchmarks run on it, so
-that everything but the cleverness is real.
+that everything but the cleverness is real. Without a tool it answers with the shortest
+time, and writes the plan in the form that it is asked for.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from agentflow_protocols.chat import (
 )
 from agentflow_protocols.chat.capabilities import Capabilities
 from agentflow_protocols.duration import format_seconds
+from agentflow_protocols.plan import Form, encode_graph, encode_lines, encode_plan, to_json
 
 __all__ = ["PlannerModel", "PlannerStream"]
 
@@ -45,6 +47,12 @@ _FAULT = re.compile(
     r"\s*(?:error|failed|failure|retry|cancelled|denied|the outcome of this call is unknown)\b", re.IGNORECASE
 )
 _MOST_TRIES = 2
+_FORMS: Mapping[str, Form] = {
+    "an adjacency list:": "adjacency_list",
+    "an adjacency matrix:": "adjacency_matrix",
+    "compressed sparse rows:": "csr",
+    "an edge list:": "edge_list",
+}  # by the words in which a prompt asks for one
 _HELP = (
     "I am a rule-based planner, no LLM. I understand a list of steps, each with its duration in brackets "
     '("1. Boil the water (10 minutes)"), and sentences on their order ("Step 1 must precede step 3.").'
@@ -142,7 +150,7 @@ def _answer(request: ChatRequest) -> tuple[str, list[ToolCall]]:
     except UserError as error:
         return f"{_HELP} I can't follow this: {error}.", []
     if tool is None:
-        return _plan_text(question), []
+        return _written(question, request) or _plan_text(question), []
     steps = _state(question, tool, request.messages[since:])
     ready = [n for n, step in steps.items() if not step.calls and _may_start(question, steps, n)]
     again = [n for n, step in steps.items() if step.fault is not None and 0 < len(step.calls) < _MOST_TRIES]
@@ -292,6 +300,24 @@ def _plan_text(question: Question) -> str:
         f"Rule-based planner, no LLM. I have no tool to do the steps with. By urgency: {_numbers(order)}. "
         f"The shortest time for all of it is {_total(question)}."
     )
+
+
+def _written(question: Question, request: ChatRequest) -> str | None:
+    """Return the plan in the form in which the last message wants it; None where it wants none."""
+    plan, asked = question.plan(), request.messages[-1].text
+    if request.output is not None and "steps" in str(request.output.get("properties")):
+        return json.dumps(to_json(plan), ensure_ascii=False)
+    if "(DURATION) <- NUMBER" in asked:
+        return encode_lines(plan)
+    form = next((form for words, form in _FORMS.items() if words in asked), None)
+    if form is None:
+        return None
+    if "three backquotes" in asked:
+        text = f"```\n{encode_plan(plan, form)}\n```"
+    else:
+        table = "\n".join(f"{step.name}: {step.duration}" for step in plan.steps)
+        text = f"Graph:\n{encode_graph(plan, form)}\n\nDurations:\n{table}"
+    return f"{text}\n\nThe shortest time for all of it is {_total(question)}."
 
 
 def _total(question: Question) -> str:

@@ -12,7 +12,7 @@ Step 3 must follow step 2.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from itertools import pairwise
@@ -20,11 +20,13 @@ from itertools import pairwise
 from agentflow.errors import UserError
 from agentflow_protocols.duration import seconds_range
 from agentflow_protocols.errors import RemoteProtocolError
+from agentflow_protocols.plan import PlanStep, PlanText, parse_graph, tidy
 
 __all__ = ["Question", "Step", "read_question"]
 
 _STEP = re.compile(r"\s*(?:[-*•]\s+)?(?:step\s+)?(\d{1,6})\s*[.:)]\s*(.*\S)\s*", re.IGNORECASE)
 _DURATION = re.compile(r"(.*?)\s*[(\[]([^()\[\]]*)[)\]]\s*[.;,]?")
+_SECTION = re.compile(r"\s*(graph|durations)\b[^:]{0,60}:\s*", re.IGNORECASE)
 _LIST = re.compile(
     r"(?P<step>\bsteps?\s*#?\s*)?(?<![\w.])(?P<ids>\d{1,6}(?:\s*(?:,|,?\s+and|&)\s*(?:steps?\s*)?\d{1,6})*)(?![\w])",
     re.IGNORECASE,
@@ -66,6 +68,15 @@ class Question:
     rest: dict[int, float]
     total: tuple[float, float]
 
+    def plan(self) -> PlanText:
+        """Return the steps and their order as a plan, each step named by its number."""
+        steps = tuple(
+            PlanStep(str(step.number), tidy(step.text), step.duration, step.seconds)
+            for step in self.steps.values()
+        )
+        edges = [(str(a), str(number)) for number, earlier in self.after.items() for a in earlier]
+        return PlanText(steps, tuple(edges))
+
 
 def read_question(text: str) -> Question | None:
     """Return the question in `text`; None when it lists no steps.
@@ -75,8 +86,9 @@ def read_question(text: str) -> Question | None:
     """
     steps: dict[int, Step] = {}
     others: list[str] = []
-    for line in text.splitlines():
-        step = _step(line)
+    told, graph, durations = _sections(text)
+    for line in told:
+        step = _step(line, durations)
         if step is None:
             others.append(line)
         elif step.number in steps:
@@ -93,22 +105,58 @@ def read_question(text: str) -> Question | None:
                     f"the order names step {number}, but there are steps {min(steps)} to {max(steps)}"
                 )
         after[later].add(before)
+    try:
+        for before, later in parse_graph(graph, [str(number) for number in steps]) if graph else ():
+            after[int(later)].add(int(before))
+    except RemoteProtocolError as error:
+        raise UserError(f"the graph: {error}") from None
     return _measure(steps, after)
 
 
-def _step(line: str) -> Step | None:
+def _sections(text: str) -> tuple[list[str], str, dict[int, str]]:
+    """Return the lines of a question without its graph and its table of durations, and these two.
+
+    Each is a heading and what follows it up to an empty line.
+    """
+    told: list[str] = []
+    graph: list[str] = []
+    durations: dict[int, str] = {}
+    section = ""
+    for line in text.splitlines():
+        if heading := _SECTION.fullmatch(line):
+            section = heading[1].lower()
+        elif not line.strip():
+            section = ""
+        elif section == "graph":
+            graph.append(line)
+        elif section:
+            step, _, words = line.partition(":")
+            if step.strip().isdigit():
+                durations[int(step)] = words.strip()
+        else:
+            told.append(line)
+    return told, "\n".join(graph), durations
+
+
+def _step(line: str, durations: Mapping[int, str]) -> Step | None:
     found = _STEP.fullmatch(line)
     if found is None:
         return None
     timed = _DURATION.fullmatch(found[2])
+    if timed is None and (words := durations.get(int(found[1]))):
+        return _timed(found[1], found[2], words)
     if timed is None:
         if len([each for each in _LIST.finditer(found[2]) if each["step"]]) > 1 or _ARROW.search(line):
             return None  # one of a numbered list of constraints
         raise UserError(f"step {found[1]} names no duration in brackets")
+    return _timed(found[1], timed[1], timed[2])
+
+
+def _timed(number: str, text: str, words: str) -> Step:
     try:
-        return Step(int(found[1]), timed[1].strip(" .:;,-"), timed[2].strip(), seconds_range(timed[2]))
+        return Step(int(number), text.strip(" .:;,-"), words.strip(), seconds_range(words))
     except RemoteProtocolError as error:
-        raise UserError(f"step {found[1]}: {error}") from None
+        raise UserError(f"step {number}: {error}") from None
 
 
 def _order(text: str, numbers: Sequence[int]) -> Iterator[tuple[int, int]]:

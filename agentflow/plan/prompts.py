@@ -36,8 +36,8 @@ _JSON = (
 )
 _FORMS: Mapping[Form, str] = {
     "adjacency_list": (
-        "an adjacency list: a line a node, `NODE: NODE, NODE`, with what comes directly after it. START is the"
-        " first node, and what nothing waits for leads to END"
+        "an adjacency list: a line a node, `NODE: NODE, NODE`, with what comes directly after it. START is"
+        " the first node, and what nothing waits for leads to END"
     ),
     "adjacency_matrix": (
         "an adjacency matrix: the line `order: 1 2 … END START`, then for each node in that order a row of 0"
@@ -55,7 +55,7 @@ _PLANNER = (
     " Steps that do not need one another are done at the same time, so name only the order that is needed."
 )
 _WORKED = (
-    ("make pancakes", ["Whisk the batter (5 minutes)", "Heat the pan (3 minutes)", "Fry (20 minutes) <- 1, 2"]),
+    ("make pancakes", ["Whisk the batter (5 minutes)", "Heat a pan (3 minutes)", "Fry (20 min) <- 1, 2"]),
     (
         "send a parcel",
         [
@@ -76,7 +76,7 @@ _WORKED = (
             "Let it dry (1 day) <- 4",
         ],
     ),
-    ("leave for work", ["Pack the bag (4 minutes)", "Feed the cat (2 minutes)", "Water the plants (9 minutes)"]),
+    ("leave for work", ["Pack the bag (4 minutes)", "Feed the cat (2 minutes)", "Water plants (9 minutes)"]),
     (
         "hold a birthday party",
         [
@@ -148,7 +148,8 @@ def _how_to_answer(method: Method, form: Form) -> str:
     if method.name == "plag_bag":
         return (
             f"First build the graph of the steps and write it as {_FORMS[form]}; below it write the durations"
-            " as a table, `NODE: DURATION`. Then find its longest path, and end with that time in double quotes."
+            " as a table, `NODE: DURATION`. Then find its longest path, and end with that time in double"
+            " quotes."
         )
     if method.name == "plag_checked":
         return f"Write the plan {_JSON}"
@@ -182,7 +183,8 @@ def _how_to_plan(method: Method, form: Form) -> str:
         f" (DURATION)`, then `Graph:` and the graph as {_FORMS[form]}."
     )
     if method.name == "plag_bag":
-        return f"First build the graph. Write {what} Then find its longest path, and end with the shortest time in double quotes."
+        end = "Then find its longest path, and end with the shortest time in double quotes."
+        return f"First build the graph. Write {what} {end}"
     if method.reasons:
         return f"Think step by step about what each step needs. Then write {what}"
     return f"Write {what} Write nothing else."

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["SUITES", "app", "load_suite"]
 
 SUITES = {
+    "asynchow": "AsyncHow: a model plans everyday tasks; without --model, what is proved without one.",
     "asynclm": "AsyncLM: how soon tasks are done on every carrier, and what the markup stands.",
     "batch": "Experiments: killed, limited, failed and long, next to other programs that do the same.",
     "endpoints": "Endpoints: how much of a rate limit is used, how often it is hit, what faults cost.",
@@ -109,6 +110,52 @@ def _asynclm(
 _asynclm.__doc__ = SUITES["asynclm"]
 
 
+def _asynchow(
+    model: Annotated[
+        str | None,
+        typer.Option(metavar="MODEL", help="Ask it: openai:NAME, builtin:planner, scripted:FILE, oracle, …"),
+    ] = None,
+    method: Annotated[
+        str, typer.Option(metavar="NAME", help="io, cot, few_shot(K), few_shot_cot(K), plag_explicit, …")
+    ] = "plag_bag",
+    form: Annotated[
+        str, typer.Option(metavar="NAME", help="adjacency_list, adjacency_matrix, csr or edge_list.")
+    ] = "adjacency_list",
+    n: Annotated[
+        int | None, typer.Option("--n", metavar="N", help="So many questions; default: all.")
+    ] = None,
+    data: Data = None,
+    fetch: Annotated[bool, typer.Option("--fetch", help="Fetch the original's data first, once.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Ask all again, also what was answered.")] = False,
+    concurrency: Annotated[int, typer.Option(metavar="N", help="So many questions at once.")] = 32,
+    wording: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A template that words the questions.")
+    ] = None,
+    only: Only = None,
+    out: Out = _RESULTS,
+    as_json: Json = False,
+    quick: Quick = False,
+) -> None:
+    from agentflow_bench import report
+
+    found = _found("asynchow", data)
+    if model is not None:
+        from agentflow_bench.asynchow.command import ask_model, asking_of
+
+        asking = asking_of(model, method, form, concurrency, wording)
+        status = ask_model(asking, found, count=n, fetched=fetch, fresh=fresh, out=out, as_data=as_json)
+        raise typer.Exit(status)
+    if fetch:
+        from agentflow_bench.asynchow.original import fetch as fetch_data
+
+        found = fetch_data()
+    result, outcomes = _measured(load_suite("asynchow"), Setting(found, quick), only or [], as_json)
+    _end(result, [] if only else report.write_results(out, result, outcomes))
+
+
+_asynchow.__doc__ = SUITES["asynchow"]
+
+
 def _found(name: str, data: Path | None) -> Path | None:
     """Return where a suite's data lies, None when nobody says it."""
     variable = _DATA.get(name, "")
@@ -177,8 +224,9 @@ def _make_app() -> typer.Typer:
         rich_markup_mode=None,
         add_completion=False,
     )
+    own: dict[str, Callable[..., None]] = {"asynchow": _asynchow, "asynclm": _asynclm}
     for name in SUITES:
-        made.command(name)(_asynclm if name == "asynclm" else _suite_command(name))
+        made.command(name)(own.get(name) or _suite_command(name))
     made.command("list")(_list)
     made.command("compare")(_compare)
     return made
