@@ -218,7 +218,6 @@ class Batch:
         options = self.options
         told = Options(
             retry=options.max_attempts,
-            requests_per_minute=self.rate_of(key.queue),  # none is faster than all together
             tokens_per_minute=options.tokens_per_minute,
             concurrency=options.concurrency,
             pool=self._pool(key.queue),

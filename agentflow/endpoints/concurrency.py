@@ -17,7 +17,7 @@ class Ceiling:
 
     _DOWN = 0.8
     _USED = 0.8
-    _MOST = 10_000.0
+    MOST = 10_000.0
 
     def __init__(self, start: float = 32.0) -> None:
         self.limit = start
@@ -26,7 +26,7 @@ class Ceiling:
 
     def answered(self, running: int) -> None:
         """Take in a good answer, while `running` requests were under way."""
-        if running >= self._USED * self.limit and self.limit < self._MOST:
+        if running >= self._USED * self.limit and self.limit < self.MOST:
             self.limit += 1.0 if self._searching else 1.0 / self.limit
 
     def refused(self, now: float, running: int, cooldown: float) -> None:

@@ -282,7 +282,8 @@ class Endpoint:
         if self.limits == Limits() and not learn:
             return self._unlimited
         refunds = not self.capabilities.reserves_tokens
-        make = partial(LimitScheduler, learn=learn, refunds=refunds)
+        paced = self.pool is not None and self.pool.limits.requests_per_minute is not None
+        make = partial(LimitScheduler, learn=learn, refunds=refunds, probe=not paced)
         target = self.target
         if isinstance(target, HttpModel):
             self._told = shared_scheduler(target.identity, self.limits, make=make, told=self._told)

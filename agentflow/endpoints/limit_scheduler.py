@@ -60,10 +60,13 @@ class SchedulerStats:
 class LimitScheduler:
     """Keep `limits`, and with `learn` those that answers tell. Several event loops may use it at once.
 
-    Without `refunds` reserved tokens stay spent, as for a server that counts what a reply may have.
+    One request goes first, to learn from its answer, unless `probe` is False. Without `refunds`
+    reserved tokens stay spent, as for a server that counts what a reply may have.
     """
 
-    def __init__(self, limits: Limits, *, learn: bool = False, refunds: bool = True) -> None:
+    def __init__(
+        self, limits: Limits, *, learn: bool = False, refunds: bool = True, probe: bool = True
+    ) -> None:
         self._refunds = refunds
         self._lock = threading.RLock()
         self._queue: FairQueue[_Waiter] = FairQueue()
@@ -74,8 +77,9 @@ class LimitScheduler:
         self._gates: dict[Dimension, Gate] = {}
         self._window: TokenWindow | None = None
         self._learn = learn
-        self._ceiling = Ceiling() if learn else None
-        self._probing = learn
+        self._paced = not probe or limits.requests_per_minute is not None  # so the rate is known
+        self._ceiling = None if not learn else Ceiling(Ceiling.MOST) if self._paced else Ceiling()
+        self._probing = learn and probe
         self._search: RateSearch | None = None
         self._paused_until = 0.0
         self._recent: deque[bool] = deque(maxlen=_RECENT)
@@ -215,7 +219,7 @@ class LimitScheduler:
     def _seek(self) -> None:
         """Look for the rate by trying, while nothing is given or told that would say it."""
         known = any(gate.given is not None or gate.told for gate in self._gates.values())
-        if not self._learn or known:
+        if not self._learn or known or (self._paced and not self.stats.refused):
             self._search = None
         elif self._search is None:
             self._search = RateSearch()

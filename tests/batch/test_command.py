@@ -87,10 +87,10 @@ def test_what_may_pass_is_asked_again(lab: Lab, monkeypatch: pytest.MonkeyPatch)
     faults = (500, 503, "drop", "malformed", "empty", "truncate")
     with LoopbackServer("fine", faults=faults) as server:
         monkeypatch.setenv("OPENAI_BASE_URL", server.url)
-        status, summary = lab.run(lab.write(asks(1)), "-ma", 10)
+        status, summary = lab.run(lab.write(*(asks(n) for n in range(6))), "-mq", 60_000)
     assert status == 0
-    assert summary["requests"] == 7
-    assert lab.lines()[0]["response"] == "fine"
+    assert summary["requests"] == 12
+    assert [line["response"] for line in lab.lines()] == ["fine"] * 6
 
 
 def test_attempts_are_bounded(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
