@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -91,8 +93,10 @@ def _compat(setting: Setting) -> Sequence[Figure]:
         )
     figures = []
     with Served(Rules()) as server:
-        for experiment in sorted(found):
-            count, good, wrong = _one(server, experiment)
+        found.sort()
+        with ThreadPoolExecutor(2) as pool:
+            ran = list(pool.map(partial(_one, server), found))
+        for experiment, (count, good, wrong) in zip(found, ran, strict=True):
             note = wrong[0] if wrong else ""
             if "multimodal" in experiment.name:
                 note = note or "the media are not there: those lines say which file is missing"

@@ -26,8 +26,8 @@ def _rules(kind: FaultName) -> Rules:
     return Rules(seconds=0.05, jitter=0.5, fault=kind, faulty=0.2, most=3)
 
 
-def _ours(kind: FaultName, *options: object) -> list[Figure]:
-    with Served(_rules(kind)) as server, experiment(server.url, _PROMPTS) as made:
+def _ours(kind: FaultName, count: int, *options: object) -> list[Figure]:
+    with Served(_rules(kind)) as server, experiment(server.url, count) as made:
         ran = made.run("--concurrency", 32, *options, timeout=600)
         right, record = made.right(), server.record()
     note = f"{record.come} requests, {ran.number('wall_s'):.1f} s"
@@ -36,7 +36,7 @@ def _ours(kind: FaultName, *options: object) -> list[Figure]:
         if options
         else "each request waits for as long as answers have taught, 30 s at least"
     )
-    figures = [Figure(f"{kind}: prompts right", right, bar=Bar("==", _PROMPTS), note=note)]
+    figures = [Figure(f"{kind}: prompts right", right, bar=Bar("==", count), note=note)]
     if kind == "hang":
         figures.append(Figure("hang: in all", ran.number("wall_s"), "s", note=told))
     return figures
@@ -57,10 +57,12 @@ def _litellm(kind: FaultName) -> Sequence[Figure]:
 
 
 def _faulty(setting: Setting) -> Sequence[Figure]:
+    count = 60 if setting.quick else _PROMPTS
     with ThreadPoolExecutor(3) as pool:
         # It waits for minutes, and costs nothing meanwhile.
-        hung = pool.submit(_ours, "hang", *(("--timeout", 1) if setting.quick else ()))
-        figures = [figure for kind in _PATIENT for figure in _ours(kind)]
+        hung = pool.submit(_ours, "hang", count, *(("--timeout", 1) if setting.quick else ()))
+        ours = [pool.submit(_ours, kind, count) for kind in _PATIENT]
+        figures = [figure for rows in ours for figure in rows.result()]
         for peer, ask in (("prompto", _prompto), ("litellm", _litellm)):
             rows = [pool.submit(beside, setting, f"{kind}: {peer}", partial(ask, kind)) for kind in _PATIENT]
             figures += [figure for row in rows for figure in row.result()]

@@ -106,7 +106,7 @@ def _counted(made: Experiment, record: Record, killed: float, before: dict[str, 
 
 
 def _half_way(setting: Setting) -> Sequence[Figure]:
-    found = _kill(_slow(0.5 if setting.quick else 1.5))
+    found = _kill(_slow(0.3 if setting.quick else 1.5))
     figures = [
         Figure("in flight at the kill: asked, no answer durable", found.flying, bar=Bar(">=", 20)),
         Figure("finished at the kill", found.finished),
@@ -170,7 +170,7 @@ def _prompto() -> Sequence[Figure]:
 def _random(setting: Setting) -> Sequence[Figure]:
     dice = random.Random(5)
     found = []
-    for _ in range(2 if setting.quick else 10):
+    for _ in range(1 if setting.quick else 10):
         of: Literal["come", "sent"] = dice.choice(("come", "sent"))
         rules = Rules(seconds=0.15, jitter=0.5, tell_at=dice.randint(1, _PROMPTS - 20), tell_of=of)
         found.append(_kill(rules, wait=dice.uniform(0, 0.05)))

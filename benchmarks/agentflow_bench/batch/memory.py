@@ -23,7 +23,7 @@ _LIMIT = Bar("<=", 30)
 
 
 def _endpoint() -> list[Figure]:
-    with Served(Rules(seconds=4.0)) as server:
+    with Served(Rules(seconds=2.5)) as server:
         found = ask_by_endpoint(server.url, _MANY, _MANY)
         most = server.record().most
     return [
@@ -36,7 +36,10 @@ def _batch() -> list[Figure]:
     """Compare the peaks of the same command with 500 prompts and with one."""
     peaks, most = [], 0
     for count in (1, _MANY):
-        with Served(Rules(seconds=4.0)) as server, experiment(server.url, count) as made:
+        with (
+            Served(Rules(seconds=0.0 if count == 1 else 3.0)) as server,
+            experiment(server.url, count) as made,
+        ):
             peaks.append(made.run("--concurrency", _MANY).took.peak_mb)
             most = server.record().most
     return [

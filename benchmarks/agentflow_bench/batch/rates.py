@@ -72,7 +72,7 @@ def _litellm(rate: int) -> list[Figure]:
 def _rates(setting: Setting) -> Sequence[Figure]:
     figures: list[Figure] = []
     for rate in _RATES[1:2] if setting.quick else _RATES:
-        figures += _asked(rate, 5.0 if setting.quick else 20.0)
+        figures += _asked(rate, 4.0 if setting.quick else 20.0)
     for rate in _RATES:
         figures += beside(setting, "prompto", partial(_prompto, rate))
         figures += beside(setting, "curator", partial(_curator, rate))
@@ -87,7 +87,7 @@ def _late(record: Record) -> tuple[float, int]:
 
 
 def _learned(setting: Setting) -> Sequence[Figure]:
-    count = 400 if setting.quick else 1500
+    count = 500 if setting.quick else 1500
     assert _TOLD.limit is not None
     with Served(_TOLD) as server, experiment(server.url, count) as made:
         made.run()

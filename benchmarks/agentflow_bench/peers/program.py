@@ -48,7 +48,7 @@ class Metered:
 
 def plain_environment(url: str, **more: str) -> dict[str, str]:
     """Return the variables of a child process whose OpenAI is at `url`."""
-    kept = {name: value for name, value in os.environ.items() if not _speaks_of_network(name)}
+    kept = {name: value for name, value in os.environ.items() if not _is_left_out(name)}
     return {**kept, **_OFFLINE, "OPENAI_BASE_URL": url, **more}
 
 
@@ -124,6 +124,9 @@ def _last(text: str) -> str:
     return lines[-1][:200] if lines else "it said nothing"
 
 
-def _speaks_of_network(name: str) -> bool:
+def _is_left_out(name: str) -> bool:
     upper = name.upper()
-    return upper.endswith(("_PROXY", "_BASE_URL", "_API_KEY", "_ENDPOINT"))
+    # A command that compiles its modules anew each time is not what a user has.
+    return upper == "PYTHONDONTWRITEBYTECODE" or upper.endswith(
+        ("_PROXY", "_BASE_URL", "_API_KEY", "_ENDPOINT")
+    )
