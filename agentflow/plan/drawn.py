@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, TypeAlias, cast
 
@@ -39,8 +38,6 @@ __all__ = [
 
 Do: TypeAlias = "Agent[object, object] | Callable[[str, float], Awaitable[object]]"
 """What a step does: an agent that is given its text, or a function of its text and its seconds."""
-
-_FENCE = re.compile(r"^[ \t]*```[^\n`]*\n", re.MULTILINE)
 
 
 async def sleep_step(text: str, seconds: float) -> str:
@@ -121,7 +118,14 @@ def read_lines(text: str) -> PlanText:
 
 def read_written(text: str) -> PlanText:
     """Return the plan of an answer of steps and a graph, the last in a fence where there is one."""
-    parts = _FENCE.split(text)
-    blocks = [part.partition("```")[0] for part in parts[1:]]
-    inside = [block for block in blocks if any(c.isdigit() for c in block)]
-    return parse_plan(inside[-1] if inside else text)
+    blocks: list[list[str]] = []
+    inside = False
+    for line in text.splitlines():
+        if line.lstrip().startswith("```"):
+            inside = not inside
+            if inside:
+                blocks.append([])
+        elif inside:
+            blocks[-1].append(line)
+    plans = [block for block in blocks if any(c.isdigit() for line in block for c in line)]
+    return parse_plan("\n".join(plans[-1]) if plans else text)

@@ -11,9 +11,10 @@ import pytest
 from typer.testing import CliRunner
 
 from agentflow.errors import UserError
+from agentflow.plan.prompts import question_text
 from agentflow_bench import Bar, Figure, Measure, Setting, Skipped, Suite, interleave, run_suite
+from agentflow_bench.asynchow.questions import read_questions
 from agentflow_bench.command import SUITES, app, load_suite
-from agentflow_bench.foundation.asynchow import read_tasks, wording
 from agentflow_bench.report import as_json, as_markdown, as_table, compare, write_results
 from agentflow_bench.timing import process_seconds
 
@@ -152,22 +153,20 @@ def test_a_missed_bar_is_the_exit_status(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_the_wording_of_a_question() -> None:
-    tasks = {
-        task.id: task for task in read_tasks(Path(__file__).parents[2] / "examples/kitchen/questions.jsonl")
-    }
-    assert wording(tasks["salad"]).splitlines()[:6] == [
+    words = {task.id: question_text(task.task, task.plan) for task in read_questions()}
+    assert words["salad"].splitlines()[:6] == [
         "Task: make a green salad.",
-        "1. Wash and dry the leaves (5 minutes)",
-        "2. Stir the dressing (3 minutes)",
+        "1. Wash and dry the leaves (5 min)",
+        "2. Stir the dressing (3 min)",
         "3. Toss the salad (1 minute)",
         "Step 1 must precede step 3.",
         "Step 2 must precede step 3.",
     ]
-    assert "All steps can run in parallel." in wording(tasks["table"])
+    assert "All steps can run in parallel." in words["table"]
 
 
 def test_a_file_that_holds_no_tasks(tmp_path: Path) -> None:
     file = tmp_path / "tasks.jsonl"
     file.write_text('{"id": 1}\n')
     with pytest.raises(UserError, match=r"tasks\.jsonl:1: no task: KeyError"):
-        read_tasks(file)
+        read_questions(file)
