@@ -16,6 +16,7 @@ __all__ = [
     "note",
     "print_data",
     "print_error",
+    "seconds_text",
     "table",
     "write_text",
 ]
@@ -71,6 +72,18 @@ def note(text: str, *, quiet: bool = False) -> None:
 def print_error(text: str) -> None:
     """Print an error on stderr as a single line, without control codes."""
     note(f"error: {error_line(text)}")
+
+
+def seconds_text(seconds: float) -> str:
+    """Return seconds for a person: `3.2 s`, or `2 h 5 min` for long ones."""
+    if seconds < 120:
+        return f"{seconds:.1f} s"
+    minutes, _ = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    if days:
+        return f"{days} d {hours} h"
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min"
 
 
 def error_line(text: str) -> str:

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Literal
 
+from agentflow._cli.gantt import row_of
 from agentflow._cli.say import as_json, as_text, error_line, fancy, note, print_data, print_error
 from agentflow._cli.view import Board, Lines, Live, View, seconds_text
 from agentflow.errors import AgentflowError, UserError
@@ -222,7 +223,7 @@ def _report(session: _Session, run: Run[Json], output: Json, error: Exception | 
     begun = run.usage.requests > 0 and options.resume is None
     wrong_use = isinstance(error, UserError) and not begun
     if options.as_data:
-        print_data(as_json(_invalid(error) if wrong_use else _outcome(run, output, error)))
+        print_data(as_json(_invalid(error) if wrong_use else _outcome(session, run, output, error)))
     elif error is None:
         print_data(as_text(output))
     if error is not None and status not in ("paused", "cancelled"):
@@ -273,10 +274,10 @@ def _invalid(error: Exception | None) -> dict[str, object]:
     return {"status": "invalid", "errors": [fault]}
 
 
-def _outcome(run: Run[Json], output: Json, error: Exception | None) -> dict[str, object]:
-    """Return the object that `run --json` prints."""
-    usage = asdict(run.usage)
-    return {
+def _outcome(session: _Session, run: Run[Json], output: Json, error: Exception | None) -> dict[str, object]:
+    """Return the object that `run --json` prints; of a plan, with a row for each step."""
+    usage, board = asdict(run.usage), session.board
+    outcome: dict[str, object] = {
         "run_id": run.id,
         "status": run.status,
         "output": output,
@@ -286,6 +287,9 @@ def _outcome(run: Run[Json], output: Json, error: Exception | None) -> dict[str,
         "wall_s": round(run.wall_s, 6),
         "virtual_s": None if run.virtual_s is None else round(run.virtual_s, 6),
     }
+    if board.steps:
+        outcome["plan"] = [row_of(row, board.begun or 0.0) for row in board.steps.in_order()]
+    return outcome
 
 
 def _summary(session: _Session, run: Run[Json]) -> str:

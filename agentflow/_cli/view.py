@@ -12,7 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from agentflow._cli.say import error_line, note
+from agentflow._cli.gantt import Line, Steps, chart, cut
+from agentflow._cli.say import error_line, note, seconds_text
 from agentflow.workflow.tally import counts, own_seconds
 from agentflow_protocols.trace import (
     Admitted,
@@ -24,9 +25,14 @@ from agentflow_protocols.trace import (
     Interrupted,
     ModelCalled,
     ModelFinished,
+    PlanChanged,
     Retrying,
     RunFinished,
     RunStarted,
+    StepFailed,
+    StepFinished,
+    StepReady,
+    StepSkipped,
     StepStarted,
     Throttled,
     ToolCalled,
@@ -37,11 +43,10 @@ from agentflow_protocols.trace import (
 if TYPE_CHECKING:
     from rich.console import Group
     from rich.live import Live as RichLive
-    from rich.text import Text
 
     from agentflow_protocols.chat import Json
 
-__all__ = ["Bar", "Board", "Lines", "Live", "View", "call_label", "seconds_text", "waits_text"]
+__all__ = ["Bar", "Board", "Lines", "Live", "View", "call_label", "drawn", "seconds_text", "waits_text"]
 
 _SHOWN = 40
 _COLOURS = {"ok": "green", "running": "cyan", "failed": "red", "cancelled": "yellow"}
@@ -88,17 +93,21 @@ class Board:
     requests: int = 0
     tokens: int = 0
     cost: float | None = 0.0
+    steps: Steps = field(default_factory=Steps)
 
     def take(self, event: Event) -> None:
         """Take an event in."""
         if self.begun is None:
             self.begun = event.time
         self.now = max(self.now, event.time)
+        self.steps.take(event)
         match event:
             case RunStarted(kind=kind, name=name):
-                self.runs[event.run] = (f"{name} ({kind})", "running")
+                if kind != "step":  # steps of a plan are told by events of their own
+                    self.runs[event.run] = (f"{name} ({kind})", "running")
             case RunFinished(status=status):
-                self.runs[event.run] = (self.runs.get(event.run, (event.run, ""))[0], status)
+                if event.run in self.runs:
+                    self.runs[event.run] = (self.runs[event.run][0], status)
                 self.thinking.pop(event.run, None)
                 self.waits.pop(event.run, None)
             case ModelCalled(agent=agent, model=model, turn=turn):
@@ -158,32 +167,31 @@ def call_label(name: str, arguments: str) -> str:
     return f"{name}({inner})" if len(inner) <= _SHOWN else f"{name}({inner[: _SHOWN - 1]}…)"
 
 
-def seconds_text(seconds: float) -> str:
-    """Return seconds for a person: `3.2 s`, or `2 h 5 min` for long ones."""
-    if seconds < 120:
-        return f"{seconds:.1f} s"
-    minutes, _ = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    days, hours = divmod(hours, 24)
-    if days:
-        return f"{days} d {hours} h"
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min"
-
-
 class Lines:
     """Writes an event a line on stderr, without control codes."""
 
     def __init__(self, say: Callable[[str], None] = note) -> None:
         self._say = say
         self._begun: float | None = None
+        self._steps: dict[str, float] = {}  # runs of a plan's steps, and when they began
 
     def take(self, event: Event) -> None:
         """Write the event, when it is one that a person wants to see, with the seconds since the first."""
         if self._begun is None:
             self._begun = event.time
-        text = _line(event)
+        text = None if self._is_step(event) else _line(event)
+        if isinstance(event, StepFinished) and text is not None:
+            begun = self._steps.pop(f"{event.run}/{event.key}", None)
+            text += "" if begun is None else f" after {seconds_text(event.time - begun)}"
         if text is not None:
             self._say(f"[{event.time - self._begun:10.1f}] {error_line(text)}")
+
+    def _is_step(self, event: Event) -> bool:
+        """Return whether an event is the begin or the end of a step's run, which its own events tell."""
+        if isinstance(event, RunStarted) and event.kind == "step":
+            self._steps[event.run] = event.time
+            return True
+        return isinstance(event, RunFinished) and event.run in self._steps
 
     def say(self, text: str) -> None:
         """Write a remark."""
@@ -222,8 +230,18 @@ def _line(event: Event) -> str | None:
             return waits_text(model, binds)
         case FellBack(model=model, target=target, reason=reason):
             return f"{model} is given up for {target}{': ' + reason[:100] if reason else ''}"
+        case StepReady(key=key):
+            return f"step {key} waits for what it needs"
         case StepStarted(key=key):
             return f"step {key}"
+        case StepFinished(key=key, error=None):
+            return f"step {key} done"
+        case StepFailed(key=key, error=error) | StepFinished(key=key, error=error):
+            return f"step {key} failed: {error}"
+        case StepSkipped(key=key, reason=reason):
+            return f"step {key} is not run: {reason}"
+        case PlanChanged(change=change, step=step):
+            return f"plan changed: {change} {step}"
     return None
 
 
@@ -237,12 +255,12 @@ class Live:
         self._board = Board()
         self._now = now
         self._lock = threading.Lock()
-        console = Console(stderr=True, highlight=False)
-        self._rows = max(6, console.size.height - 8)
-        self._label = max(16, min(_SHOWN, console.size.width // 3))
-        self._bars = max(10, min(60, console.size.width - self._label - 24))
+        self._console = Console(stderr=True, highlight=False)
         self._live: RichLive = RichLive(
-            console=console, get_renderable=self._render, refresh_per_second=12, vertical_overflow="crop"
+            console=self._console,
+            get_renderable=self._render,
+            refresh_per_second=12,
+            vertical_overflow="crop",
         )
         self._live.start()
 
@@ -255,7 +273,7 @@ class Live:
 
     def say(self, text: str) -> None:
         """Write a remark above what is drawn."""
-        self._live.console.print(text, markup=False)
+        self._console.print(text, markup=False)
 
     def close(self) -> None:
         """Draw the last frame and leave it there."""
@@ -265,35 +283,50 @@ class Live:
         from rich.console import Group
         from rich.text import Text
 
+        size = self._console.size
         with self._lock:
-            board = self._board
-            board.now = max(board.now, self._now())
-            lines = [
-                Text(f"{'  ' * run.count('/')}{name}  {status}", "bold" if "/" not in run else "")
-                for run, (name, status) in list(board.runs.items())[-self._rows // 2 :]
-            ]
-            lines += [Text(f"  … {text}", "dim") for text in board.asking()[-4:]]
-            lines += [Text(f"  ? {text}", "yellow") for text in board.approvals.values()]
-            bars = sorted(board.calls.values(), key=lambda bar: bar.end is not None)[: self._rows]
-            bars.sort(key=lambda bar: bar.start)
-            lines += [self._bar(bar, board) for bar in bars]
-            cost = "" if not board.cost else f"  ${board.cost:.4f}"
-            spent = board.now - (board.begun or 0.0)
-            lines.append(
-                Text(f"{seconds_text(spent)}  {board.requests} requests  {board.tokens} tokens{cost}", "dim")
-            )
-        return Group(*lines)
+            self._board.now = max(self._board.now, self._now())
+            lines = drawn(self._board, size.width, size.height - 1)
+        return Group(*(Text.assemble(*line, no_wrap=True, overflow="crop") for line in lines))
 
-    def _bar(self, bar: Bar, board: Board) -> Text:
-        from rich.text import Text
 
-        begun, room = board.begun or 0.0, self._bars
-        scale = room / max(board.now - begun, 1e-9)
-        end = board.now if bar.end is None else bar.end
-        left = min(room - 1, int((bar.start - begun) * scale))
-        width = max(1, min(room - left, round((end - bar.start) * scale)))
-        colour = _COLOURS.get(bar.status, "magenta")
-        text = Text(f"  {bar.label:<{self._label}.{self._label}} ", no_wrap=True, overflow="crop")
-        text.append(" " * left).append("━" * width, colour).append(" " * (room - left - width))
-        text.append(f" {seconds_text(end - bar.start)}", "dim")
-        return text.append(f" {bar.status if bar.end is not None else bar.note}", colour)
+def drawn(board: Board, width: int, height: int) -> list[Line]:
+    """Return a run as lines of at most `width` columns, at most `height` of them (but no less than 8)."""
+    height = max(8, height)
+    runs = list(board.runs.items())
+    shown = runs[-(height // 3 if board.steps else height // 2) :]
+    lines: list[Line] = [
+        [(f"{'  ' * run.count('/')}{name}  {status}", "bold" if "/" not in run else "")]
+        for run, (name, status) in shown
+    ]
+    lines += [[(f"  … {text}", "dim")] for text in board.asking()[-4:]]
+    lines += [[(f"  ? {text}", "yellow")] for text in list(board.approvals.values())[:4]]
+    del lines[height - 4 :]
+    begun, room = board.begun or 0.0, height - 1 - len(lines)
+    if board.steps:
+        most = room - min(len(board.calls), room // 3)
+        lines += chart(board.steps, begun, board.now, width, most)
+        room = height - 1 - len(lines)
+    bars = sorted(board.calls.values(), key=lambda bar: bar.end is not None)[: max(0, room)]
+    bars.sort(key=lambda bar: bar.start)
+    lines += [_bar(bar, board, width) for bar in bars]
+    cost = "" if not board.cost else f"  ${board.cost:.4f}"
+    spent = seconds_text(board.now - begun)
+    lines.append([(f"{spent}  {board.requests} requests  {board.tokens} tokens{cost}", "dim")])
+    return [cut(line, width) for line in lines]
+
+
+def _bar(bar: Bar, board: Board, width: int) -> Line:
+    label = max(10, min(_SHOWN, width // 3))
+    begun, room = board.begun or 0.0, max(6, min(60, width - label - 24))
+    scale = room / max(board.now - begun, 1e-9)
+    end = board.now if bar.end is None else bar.end
+    left = min(room - 1, int((bar.start - begun) * scale))
+    long = max(1, min(room - left, round((end - bar.start) * scale)))
+    colour = _COLOURS.get(bar.status, "magenta")
+    return [
+        (f"  {bar.label:<{label}.{label}} {' ' * left}", ""),
+        ("━" * long + " " * (room - left - long), colour),
+        (f" {seconds_text(end - bar.start)}", "dim"),
+        (f" {bar.status if bar.end is not None else bar.note}", colour),
+    ]

@@ -60,10 +60,11 @@ async def run_plan(
     plan = build_plan(name, section, scope)
     graph = plan.check()
     critical = set(graph.critical_path)
-    told: list[Json] = [
-        {"name": step.name, "after": [graph.names[i] for i in after], "critical": number in critical}
-        for number, (step, after) in enumerate(zip(plan.steps, graph.after, strict=True))
-    ]
+    told: list[Json] = []
+    for number, step in enumerate(plan.steps):
+        after: Json = [graph.names[earlier] for earlier in graph.after[number]]
+        row: dict[str, Json] = {"name": step.name, "after": after, "critical": number in critical}
+        told.append(row | ({"on_error": "skip"} if step.said.on_error == "skip" else {}))
     context.emit("plan", {"steps": told})
     given = await plan.__run__(context)
     outputs = {key: given.get(key) for key in section.steps}
