@@ -73,7 +73,7 @@ def _prompto(url: str, count: int) -> float:
 
 
 def _cost(setting: Setting) -> Sequence[Figure]:
-    count, rounds = (300, 1) if setting.quick else (2000, 5)
+    count, rounds = (1000, 1) if setting.quick else (2000, 3)
     sides = {"httpx": _HTTPX, "Endpoint": _endpoint, "agentflow batch": _batch, "aiohttp": _AIOHTTP}
     took: dict[str, list[float]] = {name: [] for name in sides}
     figures: list[Figure] = []

@@ -44,7 +44,7 @@ def _asked(rate: int, seconds: float) -> list[Figure]:
 def _prompto(rate: int) -> list[Figure]:
     with Served(_RULES) as server, TemporaryDirectory() as folder:
         prompto = Prompto(Path(folder), server.url)
-        prompto.run(prompto.write(150), rate)
+        prompto.run(prompto.write(100), rate)
         return [Figure(f"prompto, {rate:,} a minute: used", 100 * server.record().rate() / rate, "%")]
 
 
@@ -64,7 +64,7 @@ def _litellm(rate: int) -> list[Figure]:
     count = rate * 3 // 2
     with Served(_RULES) as server:
         words = (server.url, count, 200, 2, rate)
-        found = drive("litellm", "litellm_driver", words, plain_environment(server.url))
+        found = drive("litellm", "litellm_driver", words, plain_environment(server.url), timeout=150)
     text = f"litellm, rpm {rate:,}: prompts that it refused to ask, of {count:,}"
     return [Figure(text, found["failed"], note=f"in {found['wall_s']:.0f} s")]
 
@@ -72,7 +72,7 @@ def _litellm(rate: int) -> list[Figure]:
 def _rates(setting: Setting) -> Sequence[Figure]:
     figures: list[Figure] = []
     for rate in _RATES[1:2] if setting.quick else _RATES:
-        figures += _asked(rate, 4.0 if setting.quick else 20.0)
+        figures += _asked(rate, 6.0 if setting.quick else 20.0)
     for rate in _RATES:
         figures += beside(setting, "prompto", partial(_prompto, rate))
         figures += beside(setting, "curator", partial(_curator, rate))
