@@ -73,6 +73,6 @@ class Bucket:
         """Return whether a request may come now, what is left, and the seconds until one more may come."""
         self.level = min(self.size, self.level + (now - self._at) * self.limit / 60)
         self._at = now
-        good = self.level >= 1.0
+        good = self.level >= 1.0 - 1e-9
         self.level -= good
         return good, self.level, max(0.0, 1.0 - self.level) * 60 / self.limit
