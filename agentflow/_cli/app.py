@@ -16,6 +16,7 @@ from agentflow._cli.chat import chat
 from agentflow._cli.check import check
 from agentflow._cli.models import models
 from agentflow._cli.new import new
+from agentflow._cli.plan import plan
 from agentflow._cli.run import run
 from agentflow._cli.runs import runs
 from agentflow._cli.say import print_data
@@ -92,6 +93,7 @@ def make_app() -> typer.Typer:
     app.command()(check)
     app.add_typer(models)
     app.command()(new)
+    app.command()(plan)
     app.command()(run)
     app.add_typer(runs)
     app.command()(schema)

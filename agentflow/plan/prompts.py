@@ -167,7 +167,9 @@ def plan_messages(task: str, known: PlanText | None, method: Method, form: Form)
         messages.append(Message("user", f"Task: {title}.\n{_how_to_plan(method, form)}"))
         text = f"```\n{encode_plan(worked, form)}\n```"
         messages.append(Message("assistant", f"{_reasoning(worked)}\n{text}" if method.reasons else text))
-    text = task if task.lstrip().lower().startswith("task:") else f"Task: {task}"
+    text = task.strip()
+    if not text.lower().startswith("task:"):
+        text = f"Task:\n{text}" if "\n" in text or text[:1].isdigit() else f"Task: {text}"
     if method.name == "plag_explicit" and known is not None:
         text += f"\n\nGraph ({TITLES[form]}):\n{encode_graph(known, form)}\n"
     return [*messages, Message("user", f"{text}\n{_how_to_plan(method, form)}")]
