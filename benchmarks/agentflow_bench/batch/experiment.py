@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 from agentflow_bench.batch.dialects import answer_of
 from agentflow_bench.peers import Metered, metered, plain_environment
 
-__all__ = ["COMMAND", "Experiment", "Ran", "experiment"]
+__all__ = ["COMMAND", "Experiment", "Ran", "experiment", "whole_lines"]
 
 COMMAND = "agentflow._cli:main"
 _NAME = "trial"
