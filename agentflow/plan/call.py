@@ -103,7 +103,8 @@ class _Bound:
             names = cast("Mapping[str, object]", fn.spec.parameters["properties"])
             named = dict(zip(names, self._args, strict=False))
             arguments = encode({**named, **self._kwargs}, f"the arguments of step {self.name}")
-            return await fn.run(context, fn.validate(arguments.decode()))
+            with context.state.gate.busy():
+                return await fn.run(context, fn.validate(arguments.decode()))
         value = cast("Callable[..., object]", fn)(context, *self._args, **self._kwargs)
         return await value if inspect.isawaitable(value) else value
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, cast
 
 from agentflow.errors import PlanFailed, UserError
@@ -72,7 +73,8 @@ class Executor:
             node.bar.critical = number in critical
         for number, step in enumerate(plan.steps):
             if isinstance(step.said.on_error, Step):
-                self.nodes[self.numbers[id(step.said.on_error)]].instead_of = number
+                instead = self.nodes[self.numbers[id(step.said.on_error)]]
+                instead.instead_of, instead.plain = number, False
 
     def node(self, step: Step[object], key: str, urgency: float) -> Node:
         needs = needs_of(step.said.resources) if step.kind == "call" else ()
@@ -214,7 +216,8 @@ class Executor:
                     self.settle(number, node, node.value)
                     return
             self._state.emit(StepStarted(node.key))
-            with self._state.gate.busy():
+            # What has a run of its own passes the gate there: while it counted here, it could not.
+            with nullcontext() if cast("Callee", node.callee).child else self._state.gate.busy():
                 value = await self._value(node)
         except asyncio.CancelledError:
             if number not in self._cancelling:
@@ -227,7 +230,8 @@ class Executor:
             self.queue.release(node.needs)
             self.fail(number, node, error)
         else:
-            self.queue.release(node.needs)
+            if node.needs:
+                self.queue.release(node.needs)
             self.settle(number, node, value)
 
     def _wanted(self, step: Step[object]) -> bool:
@@ -336,7 +340,13 @@ class Executor:
     def release(self, number: int, node: Node, value: object) -> None:
         """Let what waits for a step know that it has ended."""
         for later in node.before:
-            self._arrived(later, number, value, well=True)
+            after = self.nodes[later]
+            if after.plain:
+                after.missing -= 1
+                if not after.missing:
+                    self.make_ready(later, after)
+            else:
+                self._arrived(later, number, value, well=True)
 
     def _arrived(self, later: int, number: int, value: object, *, well: bool) -> None:
         after = self.nodes[later]

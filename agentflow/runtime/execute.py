@@ -90,7 +90,8 @@ async def execute(
             state.virtual_s,
             key,
         )
-        await _succeed(state, result)
+        with state.gate.busy():  # a pause waits until it is put down
+            await _succeed(state, result)
     except BaseException as error:
         status = _status_of(state, error)
         if state.ledger.durable:

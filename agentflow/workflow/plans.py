@@ -250,7 +250,8 @@ class _StepJob:
                 streamed.append(value)
 
         inside = context.for_call(self.name, tool.name, told)
-        value = await tool.run(inside, checked, yielded)
+        with context.state.gate.busy():
+            value = await tool.run(inside, checked, yielded)
         return cast("Json", streamed) if tool.options.reply == "stream" else value
 
     async def _approved(self, context: Context[object], tool: str, arguments: str) -> None:

@@ -327,6 +327,38 @@ def test_a_killed_plan_goes_on(tmp_path: Path) -> None:
     assert sorted((tmp_path / "log").read_text().split()) == ["a", "p1", "p2"]
 
 
+def test_a_plan_is_paused_and_goes_on(tmp_path: Path) -> None:
+    """WF-6.12: a pause waits for what is under way, not for whole steps of agents."""
+    path = write(
+        tmp_path,
+        """\
+        steps:
+          a: {agent: cook, input: go}
+          b: {tool: boil, with: {pot: "b", minutes: 3}}
+          c: {tool: boil, with: {pot: c}, after: [a, b]}
+        """,
+        "- {when: go, calls: [{name: boil, arguments: {pot: x}}]}\n- {when: x, text: fin}\n- {text: eh}\n",
+        HEAD.replace("instructions: Cook.}", "tools: [boil]}"),
+    )
+    journal = tmp_path / "runs.db"
+
+    async def main() -> Json:
+        async with Runtime(journal) as runtime:
+            async with runtime.start(load(path), {}) as running:
+                await asyncio.sleep(30)
+                await running.pause(stop=True)
+                assert running.status == "paused"
+        async with Runtime(journal) as runtime:
+            async with runtime.resume(running.id, load(path)) as again:
+                return (await again.result()).output
+
+    with VirtualClock() as clock:
+        output = clock.run(main())
+    assert isinstance(output, dict)
+    assert output["a"] == "fin"
+    assert (tmp_path / "log").read_text().split() == ["x", "b", "c"]
+
+
 def test_a_person_approves(tmp_path: Path) -> None:
     head = HEAD.replace('"kitchen:boil"', '"kitchen:boil", needs_approval: true')
     path = write(
