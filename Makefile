@@ -26,6 +26,7 @@ test: .venv/.dev-stamp  ## run every check: tests, types, lint, layers, docs
 bench: .venv/.dev-stamp  ## measure every suite and write the reports in benchmarks/results
 	$(BIN)/agentflow bench foundation
 	$(BIN)/agentflow bench asynclm
+	$(BIN)/agentflow bench asynchow
 	$(BIN)/agentflow bench endpoints
 	$(BIN)/agentflow bench batch
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
-from agentflow.endpoints import Endpoint
+from agentflow.endpoints import Endpoint, Price
 from agentflow.errors import UserError
 from agentflow.plan.methods import Method
 from agentflow.plan.planner import Answer, Planner
@@ -19,6 +19,7 @@ from agentflow_bench.asynchow.questions import Question
 from agentflow_bench.asynchow.wording import Wording
 from agentflow_protocols.chat import Message, Settings
 from agentflow_protocols.plan import Form
+from agentflow_protocols.workflow import FREE_SCHEMES
 
 __all__ = ["Asker", "Asking", "Row", "Tally", "make_endpoint", "slug"]
 
@@ -121,8 +122,9 @@ def make_endpoint(asking: Asking, questions: Sequence[Question]) -> Endpoint:
     settings = Settings(temperature=0)
     if asking.model == "oracle":
         prompts = ((asking.messages(question)[-1].text, question) for question in questions)
-        return Endpoint(OracleModel(prompts), settings=settings)
-    endpoint = Endpoint(asking.model, settings=settings)
+        return Endpoint(OracleModel(prompts), settings=settings, price=Price(0.0, 0.0))
+    free = asking.model.partition(":")[0] in FREE_SCHEMES
+    endpoint = Endpoint(asking.model, settings=settings, price=Price(0.0, 0.0) if free else None)
     endpoint.check()
     return endpoint
 

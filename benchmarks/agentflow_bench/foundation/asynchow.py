@@ -25,7 +25,10 @@ _TOLERANCE_S = 0.001
 def _measure(setting: Setting) -> Sequence[Figure]:
     from agentflow.runtime.loop import new_loop, run_in
 
-    tasks = read_questions(setting.data)
+    path = setting.data
+    if path is not None and (path / "async.jsonl").exists():
+        path /= "async.jsonl"
+    tasks = read_questions(path)
     if setting.quick:
         tasks = tasks[:: max(1, len(tasks) // 100)]
     began = time.perf_counter()
@@ -34,7 +37,7 @@ def _measure(setting: Setting) -> Sequence[Figure]:
     off = [abs(seconds - task.gold[1]) for task, (seconds, _) in zip(tasks, took, strict=True)]
     right = sum(_overlaps(answer, task) for task, (_, answer) in zip(tasks, took, strict=True))
     gain = sum(sum(step.seconds[1] for step in task.plan.steps) / task.gold[1] for task in tasks) / len(tasks)
-    note = "the project's own sample" if setting.data is None else setting.data.name
+    note = "the project's own sample" if path is None else path.name
     return [
         Figure("tasks", len(tasks), note=note),
         Figure("in the known time", sum(each <= _TOLERANCE_S for each in off), bar=Bar("==", len(tasks))),
