@@ -10,7 +10,7 @@ from agentflow.errors import UserError
 from agentflow.plan.call import callee_of
 from agentflow.plan.edit import Edit
 from agentflow.plan.states import FINAL
-from agentflow.plan.step import Output, Step, StepOptions, outputs_in
+from agentflow.plan.step import Output, Step, outputs_in
 from agentflow.runtime.ledger import decode, encode
 from agentflow_protocols.trace import PlanChanged
 
@@ -97,15 +97,7 @@ class Changes:
         function, word = self._function(run)
         callee = callee_of(node.key, function)
         step: Step[object] = Step(node.key, function, tuple(args))
-        step.said = StepOptions(
-            list(node.step.said.after),
-            dict(node.step.said.resources),
-            node.step.said.estimate,
-            node.step.said.retries,
-            node.step.said.timeout,
-            node.step.said.when,
-            node.step.said.on_error,
-        )
+        step.said.after, step.said.when = node.step.said.after, node.step.said.when
         after = [self.number(one) for one in step.waits_for()]
         self._refuse_cycle(number, after)
         if put:

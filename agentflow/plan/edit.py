@@ -42,17 +42,15 @@ class Edit:
         self._go_on()
 
     def replace(self, number: int, step: Step[object], callee: Callee, after: Sequence[int]) -> None:
-        """Let a step that has not begun be another."""
+        """Let a step that has not begun call what `step` calls."""
         executor = self._executor
         node = executor.nodes[number]
         if node.bar.state == "ready":
             executor.queue.drop(number, node.needs)
         for earlier in node.after:
             executor.nodes[earlier].before.remove(number)
-        del executor.numbers[id(node.step)]
-        executor.numbers[id(step)] = number
-        step.taken_for(node.step)
-        node.step, node.callee, node.bar.state = step, callee, "waiting"
+        node.step.fn, node.step.args, node.step.kwargs = step.fn, step.args, step.kwargs
+        node.callee, node.bar.state = callee, "waiting"
         self._place(number, node, after)
 
     def _place(self, number: int, node: Node, after: Sequence[int]) -> None:

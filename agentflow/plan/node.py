@@ -20,7 +20,7 @@ class Node:
 
     __slots__ = (
         "after", "bar", "before", "begun", "callee", "elements", "instead_of", "key", "missing", "needs",
-        "parent", "position", "step", "task", "urgency", "value",
+        "parent", "plain", "position", "step", "task", "urgency", "value",
     )  # fmt: skip
 
     def __init__(self, step: Step[object], key: str, urgency: float, needs: Needs) -> None:
@@ -32,6 +32,7 @@ class Node:
         self.after: list[int] = []
         self.before: list[int] = []
         self.missing = 0
+        self.plain = step.kind != "any"  # it starts when all that it waits for has ended well
         self.begun = False  # a worker has it
         self.value: object = None
         self.task: asyncio.Task[None] | None = None

@@ -45,7 +45,7 @@ class ReadyQueue:
         best: Needs | None = None
         first: tuple[float, int] | None = None
         for needs, heap in self._heaps.items():
-            if heap and (first is None or heap[0] < first) and self._fits(needs):
+            if heap and (first is None or heap[0] < first) and (not needs or self._fits(needs)):
                 best, first = needs, heap[0]
         if best is None:
             return None

@@ -148,12 +148,6 @@ class Step(Generic[T_co]):
             said.on_error = on_error
         return self
 
-    def taken_for(self, step: Step[object]) -> None:
-        """Let outputs of another step stand for this one's."""
-        self._output = step._output
-        if self._output is not None:
-            self._output.step = cast("Step[object]", self)
-
     def waits_for(self) -> list[Step[object]]:
         """Return the steps that it comes after: by its arguments, by `when`, and by `after`."""
         found: dict[int, Step[object]] = {}

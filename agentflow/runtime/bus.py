@@ -138,20 +138,23 @@ class Feed:
         self.run = run
         self.seq = 0
         self.closed = False
-        self._clock = clock
+        self._time = clock.time
         self._sinks = sinks
         self._kept = _Kept(KEPT)
         self._readers: list[EventStream] = []
 
     def emit(self, event: Event, run: str) -> None:
         """Tell `event` of the run `run`."""
-        self.seq += 1
-        event.run, event.seq, event.time = run, self.seq, self._clock.time()
-        for sink in self._sinks:
-            sink(event)
+        self.seq = event.seq = self.seq + 1
+        event.run = run
+        event.time = self._time()
+        if self._sinks:
+            for sink in self._sinks:
+                sink(event)
         self._kept.push(event)
-        for reader in self._readers:
-            reader.push(event)
+        if self._readers:
+            for reader in self._readers:
+                reader.push(event)
 
     def attach(self, after: int = 0) -> EventStream:
         """Return the events after `after`: what is still kept of the past, then what comes."""

@@ -153,7 +153,16 @@ def open_reader(path: str | os.PathLike[str]) -> Reader:
     if not file.exists():
         raise UserError(f"no journal {file}: run something with it first, or name another with --journal")
     refuse_foreign(file)
-    return Reader(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True))
+    db = sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)
+    try:
+        made = _check_version(file, db) > 0
+    except sqlite3.Error as error:
+        db.close()
+        raise RunError(f"journal {file}: {error}") from None
+    if not made:
+        db.close()
+        raise UserError(f"journal {file} has no runs yet: its process ended, or has only begun")
+    return Reader(db)
 
 
 class Reader:
