@@ -109,6 +109,7 @@ class RunState:
         self.activity: dict[str, float] = {}
         self.artifacts: dict[str, bytes] = {}
         self.messages: list[Message] = []
+        self.live: object | None = None  # what may be changed while it runs: a plan
         self.status = "running"
         self.stop_as: str | None = None  # the status that a cancellation from outside means
         self.stop_reason = ""
