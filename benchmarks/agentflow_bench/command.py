@@ -26,6 +26,7 @@ SUITES = {
     "asynclm": "AsyncLM: how soon tasks are done on every carrier, and what the markup stands.",
     "batch": "Experiments: killed, limited, failed and long, next to other programs that do the same.",
     "endpoints": "Endpoints: how much of a rate limit is used, how often it is hit, what faults cost.",
+    "plans": "Plans: what a step costs, how good a schedule is, what a crash leaves.",
     "foundation": "The foundation: start-up, agents, endpoints, the journal, AsyncHow.",
 }
 

@@ -19,6 +19,7 @@ PEERS: Mapping[str, Sequence[str]] = MappingProxyType(
         "prompto": ("prompto[openai]==0.2.1",),
         "litellm": ("litellm",),
         "curator": ("bespokelabs-curator",),
+        "langgraph": ("langgraph", "langgraph-checkpoint-sqlite"),
     }
 )
 """What each peer needs; the first is the peer itself."""
