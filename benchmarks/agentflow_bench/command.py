@@ -31,7 +31,12 @@ SUITES = {
 }
 
 # The variable that names a suite's data where --data does not.
-_DATA = {"asynclm": "AGENTFLOW_ASYNCLM", "batch": "AGENTFLOW_PROMPTO", "foundation": "AGENTFLOW_ASYNCHOW"}
+_DATA = {
+    "asynchow": "AGENTFLOW_ASYNCHOW",
+    "asynclm": "AGENTFLOW_ASYNCLM",
+    "batch": "AGENTFLOW_PROMPTO",
+    "foundation": "AGENTFLOW_ASYNCHOW",
+}
 
 Data = Annotated[Path | None, typer.Option(metavar="PATH", help="Where data lies that is not shipped.")]
 Only = Annotated[list[str] | None, typer.Option(metavar="NAME", help="Only this measure. Repeatable.")]
