@@ -168,8 +168,8 @@ class Plan:
         hint = f" (did you mean `{near[0]}`?)" if near else ""
         raise UserError(f"plan {self.name}: no step {name!r}{hint}")
 
-    def check(self) -> Graph:
-        """Return the plan's graph. Raises `UserError` for a cycle, a name twice, needs that can't be met."""
+    def check(self, learned: Mapping[str, float] | None = None) -> Graph:
+        """Return the plan's graph; `learned` are seconds of steps without an estimate. Raises `UserError` for a cycle, a name twice, needs that can't be met."""
         numbers: dict[str, int] = {}
         for number, step in enumerate(self.steps):
             if step.name in numbers:
@@ -192,7 +192,7 @@ class Plan:
                 if id(instead) not in known:
                     raise UserError(f"plan {self.name}: on_error of {step.name} is a step of another plan")
                 after[known[id(instead)]].append(number)
-        return Graph([step.name for step in self.steps], after, self.durations())
+        return Graph([step.name for step in self.steps], after, self.durations(learned))
 
     def check_needs(self, step: Step[object]) -> None:
         """Raise `UserError` for needs that can't be met."""
@@ -254,4 +254,11 @@ class Plan:
         """Run the steps. Raises `PlanFailed` when one has failed, `UserError` for what is no plan."""
         from agentflow.plan.executor import Executor
 
-        return await Executor(self, context, self.check(), input).work()
+        learned: Mapping[str, float] = {}
+        if context.ledger.durable and any(step.said.estimate is None for step in self.steps):
+
+            async def durations() -> dict[str, float]:
+                return dict(await context.ledger.step_durations(self.kind, self.name))
+
+            learned = await context.step("plan/durations", durations)  # frozen: it decides who goes first
+        return await Executor(self, context, self.check(learned), input).work()

@@ -169,5 +169,8 @@ class Journal(Protocol):
     async def durations(self) -> Mapping[str, float]:
         """Return the learned mean seconds of each tool, by name."""
 
+    async def step_durations(self, kind: str, name: str) -> Mapping[str, float]:
+        """Return the learned mean seconds of each step of earlier runs of this kind and name."""
+
     async def aclose(self) -> None:
         """Make all facts durable and let go of it."""

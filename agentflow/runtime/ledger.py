@@ -153,6 +153,10 @@ class Ledger:
         if self._journal is not None:
             await self._journal.barrier()
 
+    async def step_durations(self, kind: str, name: str) -> Mapping[str, float]:
+        """Return the learned mean seconds of each step of earlier runs of this kind and name."""
+        return {} if self._journal is None else await self._journal.step_durations(kind, name)
+
     async def artifact(self, name: str) -> bytes:
         """Return an artifact's data; RunError when there is none of this name."""
         data = await self._journal.artifact(self.run, name) if self._journal is not None else None

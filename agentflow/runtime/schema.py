@@ -245,6 +245,18 @@ class Reader:
         )
         return {name: mean for name, mean in rows if name}
 
+    def step_durations(self, kind: str, name: str) -> dict[str, float]:
+        """Return the mean seconds of each step, or child run, of the last runs of a kind and name."""
+        rows = self._db.execute(
+            "WITH last AS (SELECT id FROM run WHERE kind = ? AND name = ? ORDER BY rowid DESC LIMIT 20)"
+            " SELECT key, avg(ended - started) FROM ("
+            " SELECT key, started, ended FROM step WHERE run IN last AND status = 'ok' AND ended > started"
+            " UNION ALL SELECT substr(id, length(parent) + 2), started, ended FROM run"
+            " WHERE parent IN last AND status = 'succeeded') GROUP BY key",
+            (kind, name),
+        )
+        return {key: mean for key, mean in rows if key and mean}
+
     def fork(self, run: str, after: str, new: str) -> None:
         """Copy a run and those below it, up to and with step `after`, as run `new`.
 

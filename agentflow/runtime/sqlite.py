@@ -116,6 +116,10 @@ class SqliteJournal:
         """Return the learned mean seconds of each tool."""
         return await self._ask(lambda db: Reader(db).durations())
 
+    async def step_durations(self, kind: str, name: str) -> Mapping[str, float]:
+        """Return the learned mean seconds of each step of such runs."""
+        return await self._ask(lambda db: Reader(db).step_durations(kind, name))
+
     async def fork(self, run: str, after: str, new: str) -> None:
         """Copy a run up to a step."""
         await self._ask(lambda db: Reader(db).fork(run, after, new))

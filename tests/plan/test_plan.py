@@ -446,3 +446,23 @@ def test_events_have_their_times() -> None:
         ("StepStarted", "wait_2", 300.0),
         ("StepFinished", "wait_2", 900.0),
     ]
+
+
+async def test_durations_are_learned_from_earlier_runs(tmp_path: Path) -> None:
+    order: list[str] = []
+
+    async def work(name: str, seconds: float) -> str:
+        order.append(name)
+        await asyncio.sleep(seconds)
+        return name
+
+    def make() -> Plan:
+        plan = Plan(name="learns", resources={"hand": 1})
+        for name, seconds in (("short", 0.01), ("middle", 0.05), ("long", 0.15)):
+            plan.step(work, name, seconds).options(name=name, resources={"hand": 1})
+        return plan
+
+    async with Runtime(tmp_path / "runs.db") as runtime:
+        await runtime.run(make())
+        await runtime.run(make())
+    assert order == ["short", "middle", "long", "long", "middle", "short"]
