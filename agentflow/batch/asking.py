@@ -59,6 +59,20 @@ class _Attempt:
     model: str = ""
     finish: str = ""
     name: str = ""
+    calls: list[dict[str, Json]] = field(default_factory=list)
+    safety: list[dict[str, Json]] = field(default_factory=list)
+
+    def take(self, api: str, reply: Reply) -> None:
+        """Keep what a reply says beside its text: calls, and for Gemini how harmful it may be."""
+        self.calls += [{"name": c.name, "arguments": c.arguments, "id": c.id} for c in reply.message.calls]
+        if api in ("gemini", "vertexai"):
+            attributes: dict[str, Json] = {name: how for name, (how, _) in reply.safety.items()}
+            attributes["blocked"] = str([blocked for _, blocked in reply.safety.values()])
+            attributes["finish_reason"] = _ENDS.get(reply.finish, reply.finish.upper())
+            self.safety.append(attributes)
+
+
+_ENDS = {"stop": "STOP", "length": "MAX_TOKENS", "content_filter": "SAFETY"}  # as Gemini names them
 
 
 class Asker:
@@ -190,6 +204,7 @@ class Asker:
         outcome.usage.add(reply.usage)
         outcome.cost = None if cost is None or outcome.cost is None else outcome.cost + cost
         now.finish, now.model = reply.finish, reply.model
+        now.take(ask.api, reply)
         return reply
 
     def _request(self, record: Record, ask: Ask, history: Sequence[Message], number: int) -> ChatRequest:
@@ -223,6 +238,7 @@ class Asker:
         now.outcome.cost = None if cost is None else cost * DEFERRED_PRICE
         now.finish, now.model, now.seconds = result.finish, result.model, time.time() - sent
         ask = ask_of(self._addressed(record))
+        now.take(ask.api, result)
         return self._answered(record, ask, [_texts(ask, result)], now)
 
     def _refused(self, error: EndpointError, now: _Attempt) -> Outcome:
@@ -248,6 +264,10 @@ class Asker:
         if ask.api in ("quart", "huggingface-tgi"):
             added["model"] = now.model
         added["response"] = texts if ask.as_list else texts[0]
+        if now.safety:
+            added["safety_attributes"] = now.safety if ask.as_list else now.safety[0]
+        if now.calls:
+            added["tool_calls"] = now.calls
         for scorer in self._scorers:
             try:
                 added.update(scorer({**record.values, **added}))
@@ -287,9 +307,8 @@ def _unaskable(error: Exception) -> Outcome:
 
 def _texts(ask: Ask, reply: Reply) -> Json:
     """Return what a reply says: its text, or those of all answers where several were asked for."""
-    if ask.samples == 1:
-        return reply.message.text
-    return [reply.message.text, *(other.text for other in reply.others)]
+    texts: list[Json] = [message.text or message.refusal or "" for message in (reply.message, *reply.others)]
+    return texts if ask.samples > 1 else texts[0]
 
 
 def _stamp(seconds: float) -> str:

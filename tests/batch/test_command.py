@@ -229,3 +229,17 @@ def test_rates_that_fit_nothing_are_named(lab: Lab, server: LoopbackServer, rate
     assert lab.run(lab.write(asks(1)), "-p", "-mqj", path)[0] == 2
     assert told in lab.said
     assert not server.requests
+
+
+def test_calls_of_a_model_are_kept(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    from agentflow.builtin.scripted import ScriptedCall
+
+    with LoopbackServer([ScriptedCall("look", {"at": "x"})]) as server:
+        monkeypatch.setenv("OPENAI_BASE_URL", server.url)
+        tool = {"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}
+        assert lab.run(lab.write(asks(1, parameters={"tools": [tool]})))[0] == 0
+    (line,) = lab.lines()
+    assert line["response"] == ""
+    assert line["finish_reason"] == "tool_calls"
+    (call,) = line["tool_calls"]  # type: ignore[misc,union-attr]
+    assert call["name"] == "look"  # type: ignore[index,call-overload]

@@ -105,7 +105,7 @@ def read(spoken, *chunks):
 def as_json(reply):
     others = [message.to_json() for message in reply.others]
     told = {**asdict(reply), "message": reply.message.to_json(), "others": others}
-    return {k: v for k, v in told.items() if v or k not in ("stopped", "others")}
+    return {k: v for k, v in told.items() if v or k not in ("stopped", "others", "safety")}
 
 
 @of_kind("request")

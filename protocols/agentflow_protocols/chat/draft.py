@@ -35,7 +35,18 @@ __all__ = ["Decoder", "Draft", "EventReader", "Framing", "count", "items", "json
 class Draft:
     """A reply that is being received: text, reasoning, calls in their order."""
 
-    __slots__ = ("_reasoning", "_text", "calls", "extra", "finish", "model", "others", "refusal", "usage")
+    __slots__ = (
+        "_reasoning",
+        "_text",
+        "calls",
+        "extra",
+        "finish",
+        "model",
+        "others",
+        "refusal",
+        "safety",
+        "usage",
+    )
 
     def __init__(self) -> None:
         self._text: list[str] = []
@@ -48,6 +59,7 @@ class Draft:
         self.model = ""
         self.usage = Usage(requests=1)
         self.others: dict[int, Draft] = {}
+        self.safety: dict[str, tuple[str, bool]] = {}
         """Further answers by their number from 1, where several were asked for."""
 
     @property
@@ -91,7 +103,7 @@ class Draft:
         if message.calls and finish == "stop":
             finish = "tool_calls"
         others = [self.others[number]._message() for number in sorted(self.others)]
-        return Reply(message, self.usage, finish, self.model, others=others)
+        return Reply(message, self.usage, finish, self.model, others=others, safety=self.safety)
 
     def _message(self) -> Message:
         calls = [call for call in self.calls if call is not None]

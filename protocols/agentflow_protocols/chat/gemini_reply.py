@@ -75,6 +75,10 @@ class ContentDecoder:
     def _candidate(self, draft: Draft, candidate: Mapping[str, object], out: list[Delta]) -> None:
         for part in items(mapping(candidate.get("content")).get("parts")):
             self._part(draft, mapping(part), out)
+        for each in items(candidate.get("safetyRatings")):
+            rating = mapping(each)
+            blocked = rating.get("blocked") is True
+            draft.safety[string(rating.get("category"))] = (string(rating.get("probability")), blocked)
         reason = string(candidate.get("finishReason"))
         if reason and reason != "FINISH_REASON_UNSPECIFIED":
             self._close(draft, reason, string(candidate.get("finishMessage")))

@@ -240,7 +240,9 @@ class ChatRequest:
 class Reply:
     """A whole reply. `finish` is `stop`, `length`, `tool_calls`, `content_filter`,
     or `cut` when the reader left early; `stopped` is the stop text that ended it, where
-    the server tells. `others` are the further answers, where several were asked for."""
+    the server tells. `others` are the further answers, where several were asked for. `safety`
+    is how harmful the server finds the reply, by category, and whether it blocked it for that
+    (Gemini)."""
 
     message: Message
     usage: Usage
@@ -248,6 +250,7 @@ class Reply:
     model: str = ""
     stopped: str | None = None
     others: list[Message] = field(default_factory=list)
+    safety: dict[str, tuple[str, bool]] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
