@@ -106,10 +106,11 @@ def read_question(text: str) -> Question | None:
                 )
         after[later].add(before)
     try:
-        for before, later in parse_graph(graph, [str(number) for number in steps]) if graph else ():
-            after[int(later)].add(int(before))
+        edges = parse_graph(graph, [str(number) for number in steps]) if graph else []
     except RemoteProtocolError as error:
         raise UserError(f"the graph: {error}") from None
+    for first, second in edges:
+        after[int(second)].add(int(first))
     return _measure(steps, after)
 
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Do",
+    "arguments",
     "draw",
     "known_plan",
     "read_lines",
@@ -34,6 +35,7 @@ __all__ = [
     "read_written",
     "shortest",
     "sleep_step",
+    "step_names",
 ]
 
 Do: TypeAlias = "Agent[object, object] | Callable[[str, float], Awaitable[object]]"

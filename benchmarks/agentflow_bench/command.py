@@ -134,6 +134,12 @@ def _asynchow(
     fetch: Annotated[bool, typer.Option("--fetch", help="Fetch the original's data first, once.")] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Ask all again, also what was answered.")] = False,
     concurrency: Annotated[int, typer.Option(metavar="N", help="So many questions at once.")] = 32,
+    base_url: Annotated[
+        str | None, typer.Option(metavar="URL", help="The server of a model that is no provider's.")
+    ] = None,
+    api_key_env: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The variable that holds its key.")
+    ] = None,
     wording: Annotated[
         Path | None, typer.Option(metavar="FILE", help="A template that words the questions.")
     ] = None,
@@ -148,7 +154,15 @@ def _asynchow(
     if model is not None:
         from agentflow_bench.asynchow.command import ask_model, asking_of
 
-        asking = asking_of(model, method, form, concurrency, wording)
+        asking = asking_of(
+            model,
+            method,
+            form,
+            concurrency,
+            wording=wording,
+            base_url=base_url,
+            api_key_env=api_key_env,
+        )
         status = ask_model(asking, found, count=n, fetched=fetch, fresh=fresh, out=out, as_data=as_json)
         raise typer.Exit(status)
     if fetch:

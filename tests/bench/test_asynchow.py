@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import subprocess
+import sys
 import threading
 from datetime import timedelta
 from functools import partial
@@ -17,7 +19,7 @@ from typer.testing import CliRunner
 from agentflow.errors import EndpointUnavailable, UserError
 from agentflow.plan.methods import method_of
 from agentflow.runtime import Runtime
-from agentflow.testing import FakeEndpoint
+from agentflow.testing import FakeEndpoint, LoopbackServer
 from agentflow_bench.asynchow.answer import exact, overlaps, quoted, read_answer
 from agentflow_bench.asynchow.command import asking_of
 from agentflow_bench.asynchow.oracle import longest_words
@@ -306,6 +308,41 @@ async def test_nothing_is_asked_twice(tmp_path: Path) -> None:
     assert third.right == 24
     assert third.tokens == second.tokens
     assert len(model.requests) == len(texts)
+
+
+def test_a_killed_run_goes_on_where_it_was(here: Path) -> None:
+    """Kill -9 in the middle: only what was under way is asked again."""
+    answers = {question.task: f'"{longest_words(question.plan)}"' for question in read_questions()}
+
+    def reply(body) -> str:
+        return answers[task_of(body["messages"][-1]["content"])]
+
+    with LoopbackServer(reply, first_token_s=0.05) as server:
+        command = ["asynchow", "--model", "m", "--base-url", server.url, "--method", "io", "--out", str(here)]
+        code = "import sys; from agentflow_bench.command import app; app(sys.argv[1:])"
+        path = os.pathsep.join(sys.path)
+        process = subprocess.Popen(
+            [sys.executable, "-c", code, *command, "--concurrency", "2"],
+            env={**os.environ, "PYTHONPATH": path},
+            stderr=subprocess.DEVNULL,
+        )
+        server.wait_for(lambda: len(server.requests) >= 9, timeout=20)
+        process.kill()
+        process.wait()
+        before = len(server.requests)
+        result = CliRunner().invoke(app, [*command, "--json"])
+        assert result.exit_code == 0, result.output
+        assert json.loads(result.stdout)["right"] == 24
+        asked = [task_of(str(request.body["messages"][-1]["content"])) for request in server.requests]
+    assert 9 <= before < 24
+    assert len(set(asked)) == 24
+    # Two were under way, and two more may have been answered in the moment before they were recorded.
+    assert len(asked) - 24 <= 4
+
+
+def task_of(text: str) -> str:
+    """Return the task of a question's first line."""
+    return text.splitlines()[0].removeprefix("Task: ").removesuffix(".")
 
 
 def test_what_is_proved_without_a_model(here: Path) -> None:

@@ -121,7 +121,7 @@ def test_reading_while_it_is_written(vector):
     assert found == vector["given"]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(plans())
 def test_every_form_is_read_as_the_same_plan(plan: PlanText) -> None:
     """PL-3.6: with the form told or not; PL-5.1 for JSON."""
@@ -151,7 +151,7 @@ def test_lines_cut_anywhere_give_the_same_plan(plan: PlanText, size: int) -> Non
     assert lines.plan() == plan
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(plans(), st.sampled_from(FORMS), st.integers(0, 2**32))
 def test_mutated_texts_raise_nothing_but_ours(plan: PlanText, form, seed: int) -> None:
     """PL-4.5."""

@@ -22,12 +22,21 @@ from agentflow_bench.asynchow.wording import Wording
 from agentflow_bench.report import command_line, environment
 from agentflow_protocols.plan import FORMS, Form
 
-__all__ = ["Progress", "ask_model", "asking_of", "run_questions"]
+__all__ = ["Progress", "ask_model", "asking_of", "run_questions", "write"]
 
 _PLAIN_S = 10.0  # between two lines of progress where there is no terminal
 
 
-def asking_of(model: str, method: str, form: str, concurrency: int, wording: Path | None = None) -> Asking:
+def asking_of(
+    model: str,
+    method: str,
+    form: str,
+    concurrency: int,
+    *,
+    wording: Path | None = None,
+    base_url: str | None = None,
+    api_key_env: str | None = None,
+) -> Asking:
     """Return who is asked and how. Raises `UserError`."""
     if form not in FORMS:
         raise UserError(f"--form {form}: allowed are {', '.join(FORMS)}")
@@ -35,7 +44,7 @@ def asking_of(model: str, method: str, form: str, concurrency: int, wording: Pat
         raise UserError(f"--concurrency must be 1 or more, not {concurrency}")
     found: Form = next(one for one in FORMS if one == form)
     words = None if wording is None else Wording(wording)
-    return Asking(model, method_of(method), found, concurrency, words)
+    return Asking(model, method_of(method), found, concurrency, words, base_url, api_key_env)
 
 
 def ask_model(

@@ -13,7 +13,7 @@ from typing import BinaryIO, cast
 
 from agentflow.errors import EndpointUnavailable, UserError
 
-__all__ = ["COMMIT", "DIGEST", "digest_of", "fetch", "read_original"]
+__all__ = ["COMMIT", "DIGEST", "cache_folder", "digest_of", "fetch", "read_original"]
 
 COMMIT = "44b99b6ba4e4127336e457878ad61f8960ea3d05"
 DIGEST = "f0ae8540972ea3427e071dc383faafbf29971798a522041cdc4a342add5bc4ac"

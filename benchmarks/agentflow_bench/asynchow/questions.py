@@ -14,7 +14,7 @@ from agentflow_protocols.duration import format_seconds, seconds_range
 from agentflow_protocols.errors import RemoteProtocolError
 from agentflow_protocols.plan import PlanStep, PlanText, faults, tidy
 
-__all__ = ["SAMPLE", "SEED", "Question", "draw", "question_of", "read_questions", "words_of"]
+__all__ = ["SAMPLE", "SEED", "Question", "draw", "question_of", "read_questions", "size_of", "words_of"]
 
 SAMPLE = Path(__file__).with_name("sample.jsonl")
 SEED = 2024

@@ -35,6 +35,8 @@ class Asking:
     form: Form
     concurrency: int = 32
     wording: Wording | None = None
+    base_url: str | None = None
+    api_key_env: str | None = None
 
     @property
     def name(self) -> str:
@@ -124,7 +126,13 @@ def make_endpoint(asking: Asking, questions: Sequence[Question]) -> Endpoint:
         prompts = ((asking.messages(question)[-1].text, question) for question in questions)
         return Endpoint(OracleModel(prompts), settings=settings, price=Price(0.0, 0.0))
     free = asking.model.partition(":")[0] in FREE_SCHEMES
-    endpoint = Endpoint(asking.model, settings=settings, price=Price(0.0, 0.0) if free else None)
+    endpoint = Endpoint(
+        asking.model,
+        base_url=asking.base_url,
+        api_key_env=asking.api_key_env,
+        settings=settings,
+        price=Price(0.0, 0.0) if free else None,
+    )
     endpoint.check()
     return endpoint
 

@@ -23,7 +23,6 @@ from agentflow_protocols.plan.text import (
     PlanStep,
     PlanText,
     PlanTextError,
-    numbered,
     tidy,
 )
 
@@ -48,7 +47,6 @@ __all__ = [
     "faults",
     "form_in",
     "from_json",
-    "numbered",
     "parse_graph",
     "parse_plan",
     "parse_steps",

@@ -13,7 +13,16 @@ from agentflow_protocols.plan.forms import Edges, Form, encode_graph, form_in, n
 from agentflow_protocols.plan.steps import StepLine, encode_steps, join_steps, step_lines
 from agentflow_protocols.plan.text import PlanFault, PlanStep, PlanText, PlanTextError, Refs, clip, tidy
 
-__all__ = ["PLAN_SCHEMA", "TITLES", "encode_plan", "from_json", "parse_plan", "read_json", "to_json"]
+__all__ = [
+    "PLAN_SCHEMA",
+    "TITLES",
+    "checked",
+    "encode_plan",
+    "from_json",
+    "parse_plan",
+    "read_json",
+    "to_json",
+]
 
 TITLES: Mapping[Form, str] = {
     "adjacency_list": "adjacency list",

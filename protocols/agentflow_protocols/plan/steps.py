@@ -12,7 +12,16 @@ from agentflow_protocols.duration import seconds_range
 from agentflow_protocols.errors import RemoteProtocolError
 from agentflow_protocols.plan.text import END, START, PlanFault, PlanStep, PlanText, PlanTextError, clip, tidy
 
-__all__ = ["StepLine", "encode_lines", "encode_steps", "parse_steps", "read_step"]
+__all__ = [
+    "StepLine",
+    "encode_lines",
+    "encode_steps",
+    "join_steps",
+    "no_duration",
+    "parse_steps",
+    "read_step",
+    "step_lines",
+]
 
 _LEAD = re.compile(
     r"[\s>*•+–\-{\[(\"'`#]{0,20}(?P<word>(?:step|task)[ #]{1,3})?(?P<name>\w{1,100}(?:-\w{1,100}){0,20})"

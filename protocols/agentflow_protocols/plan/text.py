@@ -3,13 +3,27 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 
 from agentflow_protocols.errors import RemoteProtocolError
 
-__all__ = ["END", "NAME", "START", "PlanFault", "PlanStep", "PlanText", "PlanTextError", "Refs", "tidy"]
+__all__ = [
+    "END",
+    "NAME",
+    "RESERVED",
+    "START",
+    "PlanFault",
+    "PlanStep",
+    "PlanText",
+    "PlanTextError",
+    "Refs",
+    "clip",
+    "order_of",
+    "tidy",
+    "without_word",
+]
 
 START, END = "START", "END"
 RESERVED = frozenset(("start", "end", "and", "none", "nothing", "na"))
@@ -125,11 +139,6 @@ def tidy(text: str) -> str:
 def clip(text: str) -> str:
     """Return the start of a text, for a message."""
     return text if len(text) <= 40 else text[:39] + "…"
-
-
-def numbered(steps: Iterable[tuple[str, str, tuple[float, float]]]) -> tuple[PlanStep, ...]:
-    """Return steps named 1 to n of (text, duration, seconds)."""
-    return tuple(PlanStep(str(i), tidy(t), d, s) for i, (t, d, s) in enumerate(steps, 1))
 
 
 def order_of(after: Mapping[str, Sequence[str]]) -> tuple[list[str], list[str]]:
