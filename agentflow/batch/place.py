@@ -139,6 +139,13 @@ class Folder:
                 raise UserError(f"{target}: there is such a file already; move it away first")
             _take(self.file, target, True)
 
+    def replaced(self, place: Place) -> None:
+        """Take note that the file is that start's input from now on."""
+        if self.file.suffix == ".csv":
+            with filing():
+                _take(self.file, place.input.with_suffix(".csv"), False)
+        self.drop_input(place)
+
     def drop_input(self, place: Place) -> None:
         """Remove the file from the input folder when that start has it."""
         if self.move or self.file.parent.resolve() == (self.data / "input").resolve():
@@ -213,6 +220,9 @@ class Beside:
             return _same(staged, place.input)
         finally:
             staged.unlink()
+
+    def replaced(self, place: Place) -> None:
+        """Leave the file where it is: it is the user's."""
 
     def drop_input(self, place: Place) -> None:
         """Leave the file where it is: it is the user's."""

@@ -75,7 +75,7 @@ async def _changed(batch: Batch, journal: Journal, place: Place, old: str, new: 
     store.begin(place.name, batch.version, {})
     await store.barrier()
     staged.replace(place.input)
-    batch.site.drop_input(place)
+    batch.site.replaced(place)
     return place, store
 
 

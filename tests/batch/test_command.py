@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from agentflow.testing import LoopbackServer
+from agentflow_protocols.chat import Json
 from tests.batch.conftest import Lab, asks
 
 STAMP = re.compile(r"\d{2}-\d{2}-\d{4}-\d{2}-\d{2}-\d{2}")
@@ -243,3 +244,11 @@ def test_calls_of_a_model_are_kept(lab: Lab, monkeypatch: pytest.MonkeyPatch) ->
     assert line["finish_reason"] == "tool_calls"
     (call,) = line["tool_calls"]  # type: ignore[misc,union-attr]
     assert call["name"] == "look"  # type: ignore[index,call-overload]
+
+
+def test_a_parameter_that_asks_for_a_stream_changes_nothing(lab: Lab, server: LoopbackServer) -> None:
+    more: dict[str, Json] = {"stream": True, "stream_options": {"include_usage": True}}
+    assert lab.run(lab.write(asks(1, parameters=more)))[0] == 0
+    (line,) = lab.lines()
+    assert line["response"] == "WORD 1"
+    assert line["parameters"] == more

@@ -180,3 +180,17 @@ def test_the_journal_is_read_by_the_runs_command(lab: Lab, server: LoopbackServe
     (row,) = json.loads(lab.read()[0])
     assert row["name"] == "quiz"
     assert row["status"] == "succeeded"
+
+
+def test_a_changed_table_keeps_the_answers_it_shares(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = lab.folder / "quiz.csv"
+    head, row = "id,api,model_name,prompt\n", "{0},openai,loopback,word {0}\n"
+    with LoopbackServer(answer, faults=[400]) as server:
+        monkeypatch.setenv("OPENAI_BASE_URL", server.url)
+        table.write_text(head + row.format(1) + row.format(2))
+        lab.run(table, "--concurrency", 1)
+        table.write_text(head + row.format(3) + row.format(2) + row.format(1))
+        assert lab.run(table)[1]["requests"] == 2
+        assert lab.run(table)[1]["requests"] == 0
+        assert len(server.requests) == 4
+    assert {line["id"] for line in lab.lines()} == {1, 2, 3}
