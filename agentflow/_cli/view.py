@@ -201,6 +201,11 @@ class Lines:
         """Nothing is left to show."""
 
 
+def _path(event: Event, key: str) -> str:
+    """Return a step as a path below the outermost run: `course/bake`."""
+    return f"{event.run}/{key}".partition("/")[2]
+
+
 def _line(event: Event) -> str | None:
     match event:
         case RunStarted(kind=kind, name=name, resumed=resumed):
@@ -231,15 +236,15 @@ def _line(event: Event) -> str | None:
         case FellBack(model=model, target=target, reason=reason):
             return f"{model} is given up for {target}{': ' + reason[:100] if reason else ''}"
         case StepReady(key=key):
-            return f"step {key} waits for what it needs"
+            return f"step {_path(event, key)} waits for what it needs"
         case StepStarted(key=key):
-            return f"step {key}"
+            return f"step {_path(event, key)}"
         case StepFinished(key=key, error=None):
-            return f"step {key} done"
+            return f"step {_path(event, key)} done"
         case StepFailed(key=key, error=error) | StepFinished(key=key, error=error):
-            return f"step {key} failed: {error}"
+            return f"step {_path(event, key)} failed: {error}"
         case StepSkipped(key=key, reason=reason):
-            return f"step {key} is not run: {reason}"
+            return f"step {_path(event, key)} is not run: {reason}"
         case PlanChanged(change=change, step=step):
             return f"plan changed: {change} {step}"
     return None

@@ -167,7 +167,9 @@ def test_plain_lines_without_a_terminal(supper: Path) -> None:
     assert "step shop done after 10 min" in texts
     assert "step a_step_with_quite_a_long_name waits for what it needs" in texts
     assert "step never is not run: its condition is false" in texts
-    assert any(text.startswith("step bake failed: TimeoutError: not done within 600 s") for text in texts)
+    assert any(
+        text.startswith("step course/bake failed: TimeoutError: not done within 600 s") for text in texts
+    )
     assert not any("(step)" in text or text.startswith("step shop started") for text in texts)
     assert all(line.isprintable() for line in said)
 
