@@ -128,6 +128,27 @@ def test_agents_tools_and_lists_by_templates(tmp_path: Path) -> None:
     }
 
 
+def test_every_form_of_a_step_in_one_file(tmp_path: Path) -> None:
+    """Conditions, lists, resources, retries: one agent's object is what the others are told of."""
+    path = write(
+        tmp_path,
+        """\
+        steps:
+          shop: {agent: lister, input: "List what {{ inputs.meal }} needs.", estimate: 1m}
+          soup: {agent: lister, after: [shop], input: "List: {{ steps.shop.output }}",
+                 resources: {stove: 1}}
+          bread: {tool: boil, with: {pot: "pot 1"}, estimate: 3m, after: [shop]}
+          taste: {agent: cook, after: [soup, bread], when: "{{ steps.soup.output.ok }}",
+                  retries: 2, timeout: 60s}
+          each: {agent: cook, each: "{{ steps.shop.output.items }}", as: item, input: "Chop {{ item }}",
+                   max_parallel: 8}
+        resources: {stove: 2}
+        """,
+        tail='output: "{{ steps.taste.output }}"\nlimits: {money: 0.50, tokens: 100000, time: 10m}\n',
+    )
+    assert run(path) == "done"
+
+
 def test_the_output_sees_the_steps(tmp_path: Path) -> None:
     """WF-6.8."""
     tail = 'output: {n: "{{ steps.b.output.items[1] }}", s: "{{ run.seconds }}", all: "{{ output.b.pot }}"}'
