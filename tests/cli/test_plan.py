@@ -73,7 +73,7 @@ def test_a_dry_run_is_drawn(capsys: pytest.CaptureFixture[str], monkeypatch: pyt
     captured = capsys.readouterr()
     assert "step_3: done: Cook the soup" in captured.out
     assert "done in 40 minutes" in captured.err
-    assert "step step_3 done" in captured.err
+    assert "step_3" in captured.err
 
 
 def test_each_step_is_a_call_of_the_model(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Literal, TypeAlias, get_args
 
 from agentflow_protocols.plan.matrix import encode_csr, encode_matrix, parse_csr, parse_matrix
+from agentflow_protocols.plan.sentences import sentence
 from agentflow_protocols.plan.text import END, START, PlanFault, PlanText, PlanTextError, Refs, clip
 
 __all__ = ["FORMS", "Edges", "Form", "encode_graph", "form_in", "names_of", "parse_graph"]
@@ -26,10 +27,22 @@ _ENTRY = re.compile(rf"{_ITEM} ?: ?[\[({{]([^\[\](){{}}]*)[\])}}]", re.IGNORECAS
 _ARROW = re.compile(r"(<-{1,9}|<={1,9}|←)|-{1,9}>|={1,9}>|→|⟶")
 _NUMBERING = re.compile(r"(?:[>*•+–-]\s)*(?:\d{1,6}[.)]\s(?=.*(?:[(\[]|->|=>|→|,)))?\s?")
 _NONE = re.compile(r"[-–—∅. ]*|none\.?|nothing\.?|n/?a\.?|-", re.IGNORECASE)
-_ROWS = re.compile(r"^[ \t]*(?:[\w\"']{1,100}[ \t]?[:|])?[ \t\[]*[01](?:[ ,\t]+[01]){2,}", re.MULTILINE)
+_ROWS = re.compile(
+    r"^[ \t]*\|?[ \t]*(?:[\w\"']{1,100}[ \t]?[:|])?[ \t\[]*[01](?:[ ,\t|]+[01](?!\w)){2,}", re.MULTILINE
+)
 _BRACKETED = re.compile(r"\[ ?[01](?:, ?[01]){2,} ?\]")
 _SPLIT = re.compile(r"[,;&]| and |(?<=\d) (?=(?:\d|START\b|END\b))|(?<=START) (?=\d)")
 _BEFORE_NUMBER = re.compile(r"\b(?:steps?|task|node)[ #]{1,3}(?=\d)", re.IGNORECASE)
+_SHORT = 250
+_TITLE = re.compile(
+    r"[\s#*>_-]{0,9}(?:dependency |task |the )?(?:graph|edges|edge list|adjacency list)\b"
+    r"(?: \([^()\n]{0,40}\))?:?[\s*_]{0,9}",
+    re.IGNORECASE,
+)
+_REMARK = re.compile(r"[#(=:]")
+_OF_A_PATH = re.compile(
+    r"\b(?:path|order|sequence|schedule|longest|critical|total|time|answer)\b", re.IGNORECASE
+)
 _HEADINGS = {"order", "nodes", "steps", "vertices", "path", "answer", "total", "columns", "values", "row_ptr",
              "edges", "graph", "plan", "note"}  # fmt: skip
 
@@ -62,9 +75,15 @@ def parse_graph(text: str, names: Sequence[str], form: Form | None = None) -> Ed
     refs = Refs(names)
     found: Edges = []
     wrong: list[PlanFault] = []
+    heading, read = 0, False
     for number, line in enumerate(lines, 1):
         for befores, afters in _relations(line, refs):
+            read = True
             _relate(befores, afters, refs, number, found, wrong)
+        if not read and _TITLE.fullmatch(line):
+            heading = number
+    if heading and not read and len(names) > 1:
+        wrong.append(PlanFault("nothing below is read as a graph; expected lines such as `1: 2, 3`", heading))
     if wrong:
         raise PlanTextError(*wrong)
     return found
@@ -86,9 +105,14 @@ def _relations(line: str, refs: Refs) -> list[tuple[list[str], list[str]]]:
         return entries
     if pairs := _PAIR.findall(plain):
         return [([one], [two]) for one, two in pairs]
-    plain = plain.strip(" {},;").rstrip(".")
+    plain = plain.strip(" {},;$").rstrip(".").replace("\\rightarrow", "→").replace("\\to ", "→ ")
     if _ARROW.search(plain):
+        pieces = re.split(r"[,;]", plain)
+        if len(pieces) > 1 and all(_ARROW.search(piece) for piece in pieces):
+            return [said for piece in pieces for said in _arrows(piece, refs)]
         return _arrows(plain, refs)
+    if (two := _pair(plain, refs)) or (two := _sentence(plain, refs)):
+        return two
     head, colon, rest = plain.partition(":")
     name = _NAME.fullmatch(head.strip(" *(["))
     if not colon or name is None or (name[1].lower() in _HEADINGS and name[1] not in refs.names):
@@ -100,6 +124,25 @@ def _relations(line: str, refs: Refs) -> list[tuple[list[str], list[str]]]:
     if not known and not (listed and (name[1].isdigit() or all(refs.find(one) for one in listed))):
         return []
     return [([name[1]], listed)]
+
+
+def _pair(plain: str, refs: Refs) -> list[tuple[list[str], list[str]]]:
+    """Return what a line of two names alone says, `START, 1` or `(1 3)`."""
+    names = plain.strip("()[] ").replace(",", " ").split() if len(plain) < _SHORT else []
+    if len(names) != 2 or any(refs.find(name) is None for name in names):
+        return []
+    return [(names[:1], names[1:])]
+
+
+def _sentence(plain: str, refs: Refs) -> list[tuple[list[str], list[str]]]:
+    """Return what a sentence says that names steps alone, `Step 1 must precede step 3`."""
+    said = sentence(plain)
+    if said is None:
+        return []
+    firsts, seconds = (names_of(part) for part in said)
+    if not firsts or not seconds or any(refs.find(name) is None for name in [*firsts, *seconds]):
+        return []
+    return [(firsts, seconds)]
 
 
 def _entries(plain: str, refs: Refs) -> list[tuple[list[str], list[str]]]:
@@ -116,6 +159,8 @@ def _arrows(plain: str, refs: Refs) -> list[tuple[list[str], list[str]]]:
     """Return the relations of a line such as `1, 2 -> 3 -> 4`."""
     head, colon, rest = plain.partition(":")
     if colon and "->" not in head and "→" not in head and refs.find(head.strip(" *")) is None:
+        if _OF_A_PATH.search(head):
+            return []
         plain = rest
     parts: list[str] = []
     backs: list[bool] = []
@@ -124,7 +169,9 @@ def _arrows(plain: str, refs: Refs) -> list[tuple[list[str], list[str]]]:
         parts.append(plain[at : arrow.start()])
         backs.append(bool(arrow[1]))
         at = arrow.end()
-    last = plain[at:].partition("#")[0].partition("(")[0] if "(" not in plain[at : at + 2] else plain[at:]
+    last = plain[at:]
+    if "(" not in last[:2]:
+        last = _REMARK.split(last, maxsplit=1)[0]
     groups = [names_of(part) for part in [*parts, last]]
     known = [group for group in groups if group and any(refs.find(one) for one in group)]
     if not known or any(group is None for group in groups):

@@ -11,7 +11,7 @@ from agentflow_protocols.plan.text import END, START, PlanFault, PlanTextError, 
 __all__ = ["encode_csr", "encode_matrix", "parse_csr", "parse_matrix"]
 
 _ROW = re.compile(
-    r"[\s\[({>*•-]*+(?:[\"'`]?((?:step )?\w[\w-]{0,99})[\"'`]?\s?[:|][\s\[(]*+)?"
+    r"[\s\[({>*•|-]*+(?:[\"'`]?((?:step )?\w[\w-]{0,99})[\"'`]?\s?[:|][\s\[(]*+)?"
     r"((?:\d{1,9}(?!\d)[\s,;|]*+)++)[\])},;\s|]*+",
     re.ASCII | re.IGNORECASE,
 )
@@ -153,6 +153,12 @@ def _order(lines: Sequence[str], names: Sequence[str]) -> tuple[list[str], int]:
     for number, line in enumerate(lines, 1):
         found = _ORDER.match(line)
         if found is None:
+            heads = [
+                refs.find(token)
+                for token in line.replace("|", " ").replace(",", " ").split()[: len(names) + 3]
+            ]
+            if None not in heads and sorted(filter(None, heads)) == sorted([*names, START, END]):
+                return [head for head in heads if head], number
             continue
         tokens = _WORD.findall(found[1])
         order = [refs.find(token) or "" for token in tokens]

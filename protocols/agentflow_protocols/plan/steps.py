@@ -29,9 +29,16 @@ _LEAD = re.compile(
     re.IGNORECASE | re.ASCII,
 )
 _TAIL = re.compile(
-    r"(?<=[)\]])[;,.]? ?(?:<-+|←|after\b:?|waits for\b:?|depends on\b:?|needs\b:?|requires\b:?)",
+    r"(?<=[)\]])[*_]{0,3} ?[-–—;,.:]? ?[(\[]?"
+    r"(?:<-{1,9}|←|after\b:?|waits for\b:?|depends on\b:?|needs\b:?|requires\b:?)",
     re.IGNORECASE,
 )
+_PREFIX = re.compile(
+    r"(?:[~≈<>≤≥]|(?:est(?:imated)?|approx(?:imately)?|ca|about|around|roughly|takes?|duration|time)\b\.?)"
+    r"[: ]{0,3}",
+    re.IGNORECASE,
+)
+_MOST_WORDS = 200
 _INSIDE = re.compile(r"[;,] ?(?:after|waits for|depends on|needs)\b:?", re.IGNORECASE)
 _ENTRY = re.compile(r"[\"'](\w{1,100})[\"']\s?:\s?[\"']([^\"']{0,200})[\"']", re.ASCII)
 _NONE = re.compile(r"[-–—\[\](){}∅. ]*|none\.?|nothing\.?|start\.?|n/?a\.?", re.IGNORECASE)
@@ -88,7 +95,7 @@ def step_lines(text: str) -> list[StepLine]:
     found: list[StepLine] = []
     for number, line in enumerate(text.splitlines(), 1):
         entries = _ENTRY.findall(line) if line.count(":") > 1 else []
-        timed = [(name, words, _seconds(words)) for name, words in entries]
+        timed = [(name, *(_timed(words) or (words, None))) for name, words in entries]
         if len(timed) > 1 and any(seconds is not None for _, _, seconds in timed):
             found += [StepLine(number, name, "", words, seconds) for name, words, seconds in timed]
         elif (one := read_step(line, number)) is not None:
@@ -173,19 +180,16 @@ def _parts(rest: str) -> tuple[str, str, tuple[float, float] | None, list[str] |
             after = None
             if inside := _INSIDE.search(inner):
                 after, inner = _names(inner[inside.end() :]), inner[: inside.start()]
-            inner = inner.strip("\"' ")
-            seconds = _seconds(inner)
-            if seconds is not None:
-                return plain[:at], inner, seconds, after
+            if (timed := _timed(inner)) is not None:
+                return plain[:at], *timed, after
             if any(c.isdigit() for c in inner[:4]):
-                return rest, inner, None, None
-    whole = plain.strip("\"' ")
-    if (seconds := _seconds(whole)) is not None:
-        return "", whole, seconds, None
+                return rest, inner.strip("\"' "), None, None
+    if (timed := _timed(plain)) is not None:
+        return "", *timed, None
     for mark in (" - ", " – ", " — ", ": ", " | ", ", "):
         text, found, words = plain.rpartition(mark)
-        if found and (seconds := _seconds(words.strip("\"' "))) is not None:
-            return text, words.strip("\"' "), seconds, None
+        if found and (timed := _timed(words)) is not None:
+            return text, *timed, None
     return rest, "", None, None
 
 
@@ -196,10 +200,10 @@ def _row(line: str, number: int) -> StepLine | None:
     if found is None or len(cells) < 2 or found[1].lower() in _HEADINGS:
         return None
     for at in range(1, len(cells)):
-        if (seconds := _seconds(cells[at])) is not None:
+        if (timed := _timed(cells[at])) is not None:
             texts = [cell for place, cell in enumerate(cells[1:], 1) if place != at]
             after = _names(texts[-1]) if len(texts) > 1 else None
-            return StepLine(number, found[1], texts[0] if texts else "", cells[at], seconds, after)
+            return StepLine(number, found[1], texts[0] if texts else "", *timed, after)
     return None
 
 
@@ -221,11 +225,19 @@ def _names(text: str) -> list[str]:
     return [found[1] for found in _WORD.finditer(text) if found[1].lower() != "and"]
 
 
-def _seconds(words: str) -> tuple[float, float] | None:
-    try:
-        return seconds_range(words)
-    except RemoteProtocolError:
-        return None
+def _timed(words: str) -> tuple[str, tuple[float, float]] | None:
+    """Return the duration that some words are, and its seconds: also of `~5 minutes` and `2 weeks, $500`."""
+    words = words.strip("\"' ").rstrip(".")
+    for _ in range(3):
+        try:
+            return words, seconds_range(words)
+        except RemoteProtocolError:
+            if (prefix := _PREFIX.match(words)) is None:
+                break
+            words = words[prefix.end() :]
+    parts = re.split(r"[,;] ", words[:_MOST_WORDS])
+    timed = [one for part in parts if len(parts) > 1 and (one := _timed(part)) is not None]
+    return timed[0] if len(timed) == 1 else None
 
 
 def _is_words(rest: str) -> bool:
