@@ -77,6 +77,7 @@ class Executor:
                 instead.instead_of, instead.plain = number, False
 
     def node(self, step: Step[object], key: str, urgency: float) -> Node:
+        """Take a step in as a node."""
         needs = needs_of(step.said.resources) if step.kind == "call" else ()
         node = Node(step, key, urgency, needs)
         if step.kind in ("call", "map"):
@@ -150,6 +151,7 @@ class Executor:
     # Getting ready, starting.
 
     def make_ready(self, number: int, node: Node) -> None:
+        """Queue a node all of whose waiting is over."""
         if node.bar.state != "waiting":
             return
         node.bar.state = "ready"
@@ -307,6 +309,7 @@ class Executor:
     # What follows from an end.
 
     def end(self, node: Node, state: State) -> None:
+        """Put a node into its last state."""
         node.bar.state = state
         node.bar.end = self.now = self._state.clock.time()
         node.task = None

@@ -169,7 +169,10 @@ class Plan:
         raise UserError(f"plan {self.name}: no step {name!r}{hint}")
 
     def check(self, learned: Mapping[str, float] | None = None) -> Graph:
-        """Return the plan's graph; `learned` are seconds of steps without an estimate. Raises `UserError` for a cycle, a name twice, needs that can't be met."""
+        """Return the plan's graph; `learned` are seconds of steps without an estimate.
+
+        Raises `UserError` for a cycle, a name twice, needs that can't be met.
+        """
         numbers: dict[str, int] = {}
         for number, step in enumerate(self.steps):
             if step.name in numbers:
