@@ -45,15 +45,22 @@ def uses_of(step: Mapped, fields: tuple[str, ...] = _TEMPLATES) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def waits_of(name: str, steps: Mapping[str, Mapped]) -> list[str]:
-    """Return the steps of the same plan that a step comes after: by name, and by its templates."""
-    step = steps[name]
-    named = [other for field in ("after", "any_of") for _, other in named_steps(step, field)]
-    waits = dict.fromkeys(other for other in [*named, *uses_of(step)] if other in steps)
-    for other, its in steps.items():
-        if fallback_of(its) == name:
-            waits.pop(other, None)  # it comes after that one anyhow, and never after its end
-    return list(waits)
+def waits_of(steps: Mapping[str, Mapped]) -> dict[str, list[str]]:
+    """Return for each step the steps of the same plan that it comes after: by name, and by its templates.
+
+    A step that stands in for another comes after that one anyhow, and never after its end.
+    """
+    stand_ins: dict[str, set[str]] = {}
+    for name, step in steps.items():
+        if (other := fallback_of(step)) is not None:
+            stand_ins.setdefault(other, set()).add(name)
+    waits: dict[str, list[str]] = {}
+    for name, step in steps.items():
+        named = [other for field in ("after", "any_of") for _, other in named_steps(step, field)]
+        not_these = stand_ins.get(name, ())
+        found = dict.fromkeys([*named, *uses_of(step)])
+        waits[name] = [other for other in found if other in steps and other not in not_these]
+    return waits
 
 
 def default_input(step: Mapped, inputs: Mapping[str, object] | frozenset[str]) -> str | None:
@@ -133,17 +140,18 @@ def _whole(parsed: Parsed, place: Place, step: Mapped) -> Iterator[Problem]:
 
 
 def _cycles(parsed: Parsed, path: Place, steps: Mapping[str, Mapped]) -> Iterator[Problem]:
-    graph = {name: waits_of(name, steps) for name in steps}
+    graph = waits_of(steps)
     for name, step in steps.items():
         other = fallback_of(step)
         if other in graph and other != name:
             graph[other].append(name)
+    order = {name: number for number, name in enumerate(steps)}
     while True:
         try:
             graphlib.TopologicalSorter(graph).prepare()
         except graphlib.CycleError as error:
             loop = cast("list[str]", error.args[1])  # each is waited for by the one after it
-            first = min(range(len(loop) - 1), key=lambda i: list(steps).index(loop[i]))
+            first = min(range(len(loop) - 1), key=lambda i: order[loop[i]])
             loop = [*loop[first:-1], *loop[:first], loop[first]]
             shown = loop if len(loop) <= 12 else [*loop[:10], f"({len(loop) - 12} more)", *loop[-2:]]
             message = f"a cycle of steps: {' -> '.join(shown)}; a step can't wait for itself"

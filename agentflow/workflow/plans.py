@@ -85,7 +85,7 @@ def build_plan(name: str, section: PlanUse, scope: Scope) -> Plan:
         on_failure=section.on_failure,
         window=section.window or WINDOW,
     )
-    waits = {key: waits_of(key, raw) for key in raw}
+    waits = waits_of(raw)
     made: dict[str, Step[object]] = {}
     for key in graphlib.TopologicalSorter(waits).static_order():
         step = section.steps[key]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, cast
 
 from agentflow.errors import UserError
@@ -17,7 +17,8 @@ from agentflow_protocols.duration import format_seconds
 from agentflow_protocols.workflow import did_you_mean, one_of
 
 if TYPE_CHECKING:
-    from jinja2 import nodes
+    from jinja2 import Template, nodes
+    from jinja2.environment import TemplateExpression
     from jinja2.sandbox import SandboxedEnvironment
 
 __all__ = ["Fault", "Names", "is_whole", "keys_used", "render", "step_faults", "template_faults"]
@@ -124,6 +125,7 @@ def _is_template(text: str) -> bool:
     return "{{" in text or "{%" in text or "{#" in text
 
 
+@lru_cache(maxsize=4096)
 def _parsed(text: str) -> nodes.Template | None:
     """Return a template's tree; None for text without one, and for a bad one."""
     if not _is_template(text):
@@ -167,8 +169,8 @@ def _render_text(text: str, names: Mapping[str, object], where: str) -> Json:
     try:
         expression = _whole(text)
         if expression is None:
-            return _environment().from_string(text).render(names)
-        value = _environment().compile_expression(expression, undefined_to_none=False)(**names)
+            return _template(text).render(names)
+        value = _expression(expression)(**names)
         if isinstance(value, StrictUndefined):
             str(value)  # raises, naming what is undefined
         return _jsonable(value, where)
@@ -186,6 +188,17 @@ def _render_text(text: str, names: Mapping[str, object], where: str) -> Json:
         raise UserError(f"{where}: the template fails: {type(error).__name__}: {error}") from None
 
 
+@lru_cache(maxsize=1024)
+def _template(text: str) -> Template:
+    return _environment().from_string(text)
+
+
+@lru_cache(maxsize=1024)
+def _expression(text: str) -> TemplateExpression:
+    return _environment().compile_expression(text, undefined_to_none=False)
+
+
+@lru_cache(maxsize=1024)
 def _whole(text: str) -> str | None:
     """Return the expression when `text` is one whole `{{ … }}`."""
     stripped = text.strip()
