@@ -18,7 +18,8 @@ _ONLY_FOR = {
     "with_": ("tool",),
     "losers": ("any_of",),
     **dict.fromkeys(
-        ("after", "when", "each", "resources", "retries", "timeout", "estimate"), ("agent", "tool", "plan")
+        ("after", "when", "each", "resources", "retries", "timeout", "estimate", "on_error"),
+        ("agent", "tool", "plan"),
     ),
 }
 
