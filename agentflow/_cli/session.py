@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING, Literal
 from agentflow._cli.gantt import row_of
 from agentflow._cli.say import as_json, as_text, error_line, fancy, note, print_data, print_error
 from agentflow._cli.view import Board, Lines, Live, View, seconds_text
-from agentflow.errors import AgentflowError, UserError
+from agentflow.errors import AgentflowError, RunError, UserError
 from agentflow.runtime import Run, Runtime
 from agentflow.runtime.loop import new_loop, run_in
 from agentflow_protocols.chat import Json
@@ -213,8 +213,27 @@ async def _interrupt_by_lines(session: _Session, run: Run[Json]) -> None:
                     await run.approve(call)
                 else:
                     await run.deny(call, why)
+            elif line and session.board.steps:
+                await _tell_steps(session, run, line)
             elif line:
                 await run.interrupt(line)
+
+
+async def _tell_steps(session: _Session, run: Run[Json], line: str) -> None:
+    """Interrupt the agents that work in a plan: all of them, or that of the step in `STEP: TEXT`."""
+    from agentflow.runtime.inbox import Interrupt, checked
+
+    at_work = {s.id.partition("/")[2]: s for s in run.state.walk() if s.id in session.board.agents}
+    step, colon, text = line.partition(":")
+    if colon and step in at_work:
+        at_work, line = {step: at_work[step]}, text.strip()
+    if not at_work:
+        session.say("error: no agent of the plan is at work")
+    for state in at_work.values():
+        try:
+            await state.interrupt(checked(Interrupt("user", line)))
+        except RunError as error:  # it has just ended
+            session.say(error_line(f"error: {error}"))
 
 
 def _report(session: _Session, run: Run[Json], output: Json, error: Exception | None) -> int:

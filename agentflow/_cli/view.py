@@ -85,6 +85,7 @@ class Board:
     runs: dict[str, tuple[str, str]] = field(default_factory=dict)
     calls: dict[tuple[str, str], Bar] = field(default_factory=dict)
     thinking: dict[str, str] = field(default_factory=dict)
+    agents: set[str] = field(default_factory=set)  # runs under way that have asked a model
     waits: dict[str, str] = field(default_factory=dict)
     approvals: dict[str, str] = field(default_factory=dict)
     finished: int = 0
@@ -110,7 +111,9 @@ class Board:
                     self.runs[event.run] = (self.runs[event.run][0], status)
                 self.thinking.pop(event.run, None)
                 self.waits.pop(event.run, None)
+                self.agents.discard(event.run)
             case ModelCalled(agent=agent, model=model, turn=turn):
+                self.agents.add(event.run)
                 self.thinking[event.run] = f"{agent} asks {model} (turn {turn})"
             case Throttled(model=model, binds=binds):
                 self.waits[event.run] = waits_text(model, binds)

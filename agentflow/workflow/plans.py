@@ -236,7 +236,7 @@ class _StepJob:
         """Call a tool, once a person has approved of it where that is needed."""
         checked = tool.validate(arguments)
         if tool.options.approval_of(checked):
-            await self._approved(context, tool.name, arguments)
+            await _approved(context, tool.name, arguments)
 
         def told(data: Json) -> None:
             context.emit(ToolProgress(self.name, tool.name, data))
@@ -254,12 +254,15 @@ class _StepJob:
             value = await tool.run(inside, checked, yielded)
         return cast("Json", streamed) if tool.options.reply == "stream" else value
 
-    async def _approved(self, context: Context[object], tool: str, arguments: str) -> None:
-        context.emit(ApprovalNeeded(self.name, tool, arguments))
-        asked: Json = {"tool": tool, "arguments": arguments}
-        answer = await context.wait_for(f"approve/{self.name}", asked)
-        said = answer if isinstance(answer, Mapping) else {}
-        approved, why = bool(said.get("approved")), str(said.get("why") or "")
-        context.emit(ApprovalSettled(self.name, approved, why))
-        if not approved:
-            raise ToolFailed(f"{tool}: denied by a person{': ' + why if why else ''}")
+
+async def _approved(context: Context[object], tool: str, arguments: str) -> None:
+    """Wait until a person approves of the call, whose id is the step's path. Raises `ToolFailed`."""
+    call = context.run_id.partition("/")[2]
+    context.emit(ApprovalNeeded(call, tool, arguments))
+    asked: Json = {"tool": tool, "arguments": arguments}
+    answer = await context.wait_for(f"approve/{call}", asked)
+    said = answer if isinstance(answer, Mapping) else {}
+    approved, why = bool(said.get("approved")), str(said.get("why") or "")
+    context.emit(ApprovalSettled(call, approved, why))
+    if not approved:
+        raise ToolFailed(f"{tool}: denied by a person{': ' + why if why else ''}")

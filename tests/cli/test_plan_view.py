@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -217,3 +220,48 @@ def test_resumed_from_the_command_line(supper: Path, capsys: pytest.CaptureFixtu
     data = json.loads(capsys.readouterr().out)
     assert data["output"]["soup"] == "hot"
     assert data["output"]["taste"] == "good"
+
+
+INTERACTIVE = """\
+agentflow: 1
+name: kitchen
+endpoints: {main: {model: "scripted:replies.yaml"}}
+tools: {boil: {python: "kitchen:boil"}, serve: {python: "kitchen:boil", needs_approval: true}}
+agents: {cook: {endpoint: main, tools: [boil]}}
+plan:
+  steps:
+    soup: {agent: cook, input: Cook.}
+    courses:
+      each: [0]
+      plan: {steps: {serve: {tool: serve, with: {minutes: "{{ item }}"}}}}
+    end: {agent: cook, input: "End {{ steps.soup.output }}", after: courses}
+"""
+
+
+def test_a_typed_line_reaches_the_agents_of_a_plan(supper: Path) -> None:
+    supper.write_text(INTERACTIVE)
+    (supper.parent / "replies.yaml").write_text(
+        "- {when: one pot only, text: As you like.}\n- {when: ^End, text: The end.}\n"
+        "- calls: [{name: boil, arguments: {minutes: 0.02}}]\n- text: Ready.\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", "from agentflow._cli import main; main()", "run", "w.yaml", "--interactive"],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "PYTHONUNBUFFERED": "1"},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stderr is not None
+        said = ""
+        while "call boil(" not in said or "waits for approval" not in said:
+            said += process.stderr.readline()
+        out, err = process.communicate("soup: one pot only\n/approve courses/0/serve\n", timeout=30)
+    finally:
+        process.kill()
+        process.communicate()
+    assert process.returncode == 0, err
+    assert "runs approve" in said
+    assert "interrupt from user: one pot only" in err
+    assert json.loads(out)["end"] == "The end."
