@@ -239,7 +239,7 @@ async def _tell_steps(session: _Session, run: Run[Json], line: str) -> None:
 def _report(session: _Session, run: Run[Json], output: Json, error: Exception | None) -> int:
     """Print the run's outcome and return the exit status."""
     options, status = session.options, run.status
-    begun = run.usage.requests > 0 and options.resume is None
+    begun = (run.usage.requests > 0 or bool(session.board.steps)) and options.resume is None
     wrong_use = isinstance(error, UserError) and not begun
     if options.as_data:
         print_data(as_json(_invalid(error) if wrong_use else _outcome(session, run, output, error)))

@@ -111,7 +111,8 @@ def _templates(parsed: Parsed, path: Place, plan: Mapped, names: Names) -> Itera
                 )
                 yield parsed.report(place, message, find=f"steps.{other}")
         inputs = names.get("inputs") or frozenset()
-        alone = isinstance(step.get("agent"), str) and not step.keys() & {"tool", "plan", "any_of", "input"}
+        alone = isinstance(step.get("agent"), str) and not step.keys() & {"tool", "plan", "any_of"}
+        alone = alone and step.get("input") is None
         if alone and default_input(step, inputs) is None:
             message = "`input` is missing: nothing comes before it, and no input named `input` is declared"
             yield parsed.report(place, message, key=True)

@@ -209,6 +209,15 @@ def test_the_rows_of_a_failed_run(supper: Path, capsys: pytest.CaptureFixture[st
     assert (states["course"], states["never"], states["taste"]) == ("failed", "cancelled", "done")
 
 
+def test_a_fault_after_steps_were_done_is_a_failed_run(
+    supper: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    supper.write_text(WORKFLOW + 'output: "{{ steps.soup.output.none }}"\n')
+    assert run_command(["run", "w.yaml", "--virtual-time", "--json", "--no-journal"]) == 1
+    data = json.loads(capsys.readouterr().out)
+    assert (data["status"], data["error"]["type"]) == ("failed", "UserError")
+
+
 def test_resumed_from_the_command_line(supper: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (supper.parent / "kitchen.py").write_text(
         TOOLS.replace("    return", "    open('no').read()\n    return")

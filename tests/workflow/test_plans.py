@@ -228,6 +228,38 @@ def test_each_takes_lists_alone(tmp_path: Path) -> None:
     assert "p2" in str(output["b"])
 
 
+def test_names_hide_others_and_stand_where_they_are_meant(tmp_path: Path) -> None:
+    """WF-6.11, WF-6.4: a nested plan's steps and items before those around it; keys in brackets too."""
+    path = write(
+        tmp_path,
+        """\
+        steps:
+          a: {tool: boil, with: {pot: x}}
+          b:
+            each: [1, 2]
+            plan:
+              steps:
+                a: {each: [x, y], tool: boil, with: {pot: "{{ item }}"}}
+                c: {tool: boil, with: {pot: "{{ steps['a'].output[1].pot }}{{ item }}"}}
+              output: "{{ steps.c['output'].pot }} {{ item }}"
+          d: {tool: boil, with: {pot: "{{ steps['a']['output']['pot'] }}"}}
+        """,
+        tail="output: ['{{ steps.b.output }}', '{{ steps.d.output.pot }}']",
+    )
+    assert run(path) == [["y1 1", "y2 2"], "x"]
+
+
+def test_steps_that_do_not_depend_on_one_that_failed(tmp_path: Path) -> None:
+    """WF-6.1, WF-6.9: `on_failure`, `window`."""
+    steps = "steps:\n  a: {tool: burn, with: {pot: x}}\n  b: {tool: boil, with: {pot: x, minutes: 5}}\n"
+    assert told(write(tmp_path, steps))[1] == 300
+    error, seconds, _ = told(write(tmp_path, "on_failure: cancel\n" + steps))
+    assert isinstance(error, PlanFailed)
+    assert (seconds, error.states["b"]) == (0, "cancelled")
+    steps = "steps:\n  a: {tool: boil, with: {pot: x}}\n  b: {tool: boil, with: {pot: y}}\n"
+    assert told(write(tmp_path, "window: 1\n" + steps))[1] == 120
+
+
 def test_resources_and_slots_of_tools(tmp_path: Path) -> None:
     """WF-6.7: what is scarce is waited for; `max_parallel` of a tool holds too."""
     steps = "".join(f"  s{i}: {{tool: boil, with: {{pot: x}}, resources: {{stove: 1}}}}\n" for i in range(4))
