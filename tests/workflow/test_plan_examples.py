@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import runpy
+import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -56,3 +58,13 @@ def test_the_kitchen_takes_as_long_as_its_cook_and_oven_do() -> None:
     output, seconds = run("kitchen_plan", {"guests": 6})
     assert "Serve 6 plates" in str(output)
     assert seconds == 36 * 60
+
+
+def test_supper_is_cooked_while_its_plan_is_written(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["kitchen_planned.py"])
+    runpy.run_path(str(EXAMPLES / "kitchen_planned.py"), run_name="__main__")
+    out = capsys.readouterr().out
+    assert out.index("step_1 begins") < out.index("write is done") < out.index("step_4 begins")
+    assert "Served after 29.1 minutes" in out, "29 minutes of work, of which two seconds were waited for"
