@@ -14,6 +14,7 @@ from agentflow._cli.options import Json, NoColor, Quiet
 from agentflow._cli.say import as_json, error_line, fancy, note, print_data
 
 if TYPE_CHECKING:
+    from agentflow.endpoints import Endpoint
     from agentflow.plan import Outputs
     from agentflow.plan.planner import Planned, Planner
     from agentflow.runtime import Result
@@ -50,12 +51,14 @@ def plan(
     With --run it is done, by --method plag_run while it is still being written. Without --model the
     rule-based planner plans (no LLM): it understands steps with durations in brackets, and their order.
     """
+    from agentflow.endpoints import Endpoint
     from agentflow.plan.methods import method_of
     from agentflow.runtime.loop import new_loop, run_in
     from agentflow_protocols.plan import PlanTextError
 
     text = sys.stdin.read() if task == "-" else task
-    planner = _planner(text, model, method, form, run and not sleep)
+    endpoint = Endpoint(model, base_url=base_url, api_key_env=api_key_env)
+    planner = _planner(text, endpoint, method, form, run and not sleep)
     clock: Literal["wall", "virtual"] = "virtual" if run and sleep else "wall"
     how = {"model": model, "method": str(method_of(method)), "form": form}
     try:
@@ -77,9 +80,8 @@ def _hint(model: str) -> str:
     return " (it is no LLM, and reads steps such as `1. Boil the water (10 minutes)`; give --model)"
 
 
-def _planner(text: str, model: str, method: str, form: str, by_model: bool) -> Planner:
+def _planner(text: str, endpoint: Endpoint, method: str, form: str, by_model: bool) -> Planner:
     """Return the planner that the options say. Raises `UserError`."""
-    from agentflow.endpoints import Endpoint
     from agentflow.errors import UserError
     from agentflow.plan.drawn import Do
     from agentflow.plan.planner import Planner
@@ -90,13 +92,12 @@ def _planner(text: str, model: str, method: str, form: str, by_model: bool) -> P
     found = next((one for one in FORMS if one == form), None)
     if found is None:
         raise UserError(f"--form {form}: allowed are {', '.join(FORMS)}")
-    endpoint = Endpoint(model)
     endpoint.check()
     do: Do | None = None
     if by_model:
         from agentflow.agent import Agent
 
-        if model.startswith("builtin:"):
+        if endpoint.name.startswith("builtin:"):
             raise UserError("the rule-based planner can't do steps: give --model, or --sleep for a dry run")
         do = Agent(endpoint, name="worker", instructions=f"{_WORKER}{text}")
     return Planner(endpoint, method=method, form=found, do=do)

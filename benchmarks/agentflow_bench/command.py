@@ -140,6 +140,12 @@ def _asynchow(
     api_key_env: Annotated[
         str | None, typer.Option(metavar="NAME", help="The variable that holds its key.")
     ] = None,
+    temperature: Annotated[
+        str, typer.Option(metavar="T", help="0, or none for a model that takes none.")
+    ] = "0",
+    max_tokens: Annotated[
+        int | None, typer.Option(metavar="N", help="The most tokens of one answer.")
+    ] = None,
     wording: Annotated[
         Path | None, typer.Option(metavar="FILE", help="A template that words the questions.")
     ] = None,
@@ -162,6 +168,8 @@ def _asynchow(
             wording=wording,
             base_url=base_url,
             api_key_env=api_key_env,
+            temperature=temperature,
+            max_tokens=max_tokens,
         )
         status = ask_model(asking, found, count=n, fetched=fetch, fresh=fresh, out=out, as_data=as_json)
         raise typer.Exit(status)

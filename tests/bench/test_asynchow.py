@@ -269,6 +269,11 @@ def test_wrong_options(here: Path) -> None:
         ask("--model", "oracle", "--n", "0")
     with pytest.raises(UserError, match="--concurrency"):
         asking_of("oracle", "io", "csr", 0)
+    with pytest.raises(UserError, match="--max-tokens"):
+        asking_of("oracle", "io", "csr", 1, max_tokens=0)
+    with pytest.raises(UserError, match="--temperature warm"):
+        asking_of("oracle", "io", "csr", 1, temperature="warm")
+    assert asking_of("oracle", "io", "csr", 1, temperature="none").temperature is None
     assert slug("scripted:/some/where/a file.yaml") == "a_file.yaml"
     assert slug("openai:gpt-5") == "openai_gpt_5"
 

@@ -20,7 +20,7 @@ from agentflow_bench.asynchow.report import as_markdown, as_svg, as_text
 from agentflow_bench.asynchow.run import Asker, Asking, Row, Tally
 from agentflow_bench.asynchow.wording import Wording
 from agentflow_bench.report import command_line, environment
-from agentflow_protocols.plan import FORMS, Form
+from agentflow_protocols.plan import FORMS
 
 __all__ = ["Progress", "ask_model", "asking_of", "run_questions", "write"]
 
@@ -36,15 +36,31 @@ def asking_of(
     wording: Path | None = None,
     base_url: str | None = None,
     api_key_env: str | None = None,
+    temperature: str = "0",
+    max_tokens: int | None = None,
 ) -> Asking:
     """Return who is asked and how. Raises `UserError`."""
     if form not in FORMS:
         raise UserError(f"--form {form}: allowed are {', '.join(FORMS)}")
     if concurrency < 1:
         raise UserError(f"--concurrency must be 1 or more, not {concurrency}")
-    found: Form = next(one for one in FORMS if one == form)
-    words = None if wording is None else Wording(wording)
-    return Asking(model, method_of(method), found, concurrency, words, base_url, api_key_env)
+    if max_tokens is not None and max_tokens < 1:
+        raise UserError(f"--max-tokens must be 1 or more, not {max_tokens}")
+    try:
+        warmth = None if temperature == "none" else float(temperature)
+    except ValueError:
+        raise UserError(f"--temperature {temperature}: a number, or none to send none") from None
+    return Asking(
+        model,
+        method_of(method),
+        next(one for one in FORMS if one == form),
+        concurrency,
+        None if wording is None else Wording(wording),
+        base_url,
+        api_key_env,
+        warmth,
+        max_tokens,
+    )
 
 
 def ask_model(

@@ -37,6 +37,8 @@ class Asking:
     wording: Wording | None = None
     base_url: str | None = None
     api_key_env: str | None = None
+    temperature: float | None = 0.0
+    max_tokens: int | None = None
 
     @property
     def name(self) -> str:
@@ -121,7 +123,7 @@ def slug(text: str) -> str:
 
 def make_endpoint(asking: Asking, questions: Sequence[Question]) -> Endpoint:
     """Return the endpoint of a model; `oracle` knows the answers. Raises `UserError`."""
-    settings = Settings(temperature=0)
+    settings = Settings(temperature=asking.temperature, max_tokens=asking.max_tokens)
     if asking.model == "oracle":
         prompts = ((asking.messages(question)[-1].text, question) for question in questions)
         return Endpoint(OracleModel(prompts), settings=settings, price=Price(0.0, 0.0))
