@@ -30,7 +30,7 @@ def test_it_is_never_hasty() -> None:
     patience = Patience()
     for _ in range(20):
         patience.took(0.01)
-    assert patience.bound(1) == 30.0
+    assert patience.bound(1) == 10.0
 
 
 async def test_what_is_learned_holds_for_what_is_under_way() -> None:
