@@ -36,6 +36,12 @@ def plan(
     form: Annotated[
         str, typer.Option("--form", metavar="NAME", help="adjacency_list, adjacency_matrix, csr, edge_list.")
     ] = "adjacency_list",
+    base_url: Annotated[
+        str | None, typer.Option("--base-url", metavar="URL", help="The server of a model of your own.")
+    ] = None,
+    api_key_env: Annotated[
+        str | None, typer.Option("--api-key-env", metavar="NAME", help="The variable with its key.")
+    ] = None,
     run: Annotated[
         bool, typer.Option("--run", help="Do the plan: each step is a call of the model.")
     ] = False,

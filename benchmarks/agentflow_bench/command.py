@@ -45,6 +45,15 @@ _RESULTS = Path("benchmarks/results")
 Out = Annotated[Path, typer.Option(metavar="DIR", help="Folder for the report.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Quick = Annotated[bool, typer.Option("--quick", help="Fewer repeats: rough figures.")]
+BaseUrl = Annotated[
+    str | None, typer.Option(metavar="URL", help="The server of a model that is no provider's.")
+]
+KeyVariable = Annotated[str | None, typer.Option(metavar="NAME", help="The variable that holds its key.")]
+Temperature = Annotated[str, typer.Option(metavar="T", help="0, or none for a model that takes none.")]
+MaxTokens = Annotated[int | None, typer.Option(metavar="N", help="The most tokens of one answer.")]
+WordingFile = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="A template that words the questions.")
+]
 
 
 def load_suite(name: str) -> Suite:
@@ -134,21 +143,11 @@ def _asynchow(
     fetch: Annotated[bool, typer.Option("--fetch", help="Fetch the original's data first, once.")] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Ask all again, also what was answered.")] = False,
     concurrency: Annotated[int, typer.Option(metavar="N", help="So many questions at once.")] = 32,
-    base_url: Annotated[
-        str | None, typer.Option(metavar="URL", help="The server of a model that is no provider's.")
-    ] = None,
-    api_key_env: Annotated[
-        str | None, typer.Option(metavar="NAME", help="The variable that holds its key.")
-    ] = None,
-    temperature: Annotated[
-        str, typer.Option(metavar="T", help="0, or none for a model that takes none.")
-    ] = "0",
-    max_tokens: Annotated[
-        int | None, typer.Option(metavar="N", help="The most tokens of one answer.")
-    ] = None,
-    wording: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="A template that words the questions.")
-    ] = None,
+    base_url: BaseUrl = None,
+    api_key_env: KeyVariable = None,
+    temperature: Temperature = "0",
+    max_tokens: MaxTokens = None,
+    wording: WordingFile = None,
     only: Only = None,
     out: Out = _RESULTS,
     as_json: Json = False,
