@@ -260,6 +260,18 @@ def test_a_template_words_the_questions(here: Path) -> None:
         ask("--model", "oracle", "--wording", file)
 
 
+def test_other_questions_of_the_same_name_are_asked_anew(here: Path) -> None:
+    file = here / "own.jsonl"
+    records = [json.loads(line) for line in SAMPLE.read_text().splitlines()]
+    file.write_text("".join(json.dumps(record) + "\n" for record in records))
+    assert "24 of 24 right" in ask("--model", "builtin:planner", "--data", file, "--out", here)[1]
+    records[0]["steps"][0] |= {"duration": "9 minutes", "seconds": [540, 540]}
+    records[0]["optimal_seconds"] = [540, 540]
+    records[1]["optimal_seconds"] = [1, 1]  # the same question, with another known answer
+    file.write_text("".join(json.dumps(record) + "\n" for record in records))
+    assert "23 of 24 right" in ask("--model", "builtin:planner", "--data", file, "--out", here)[1]
+
+
 def test_wrong_options(here: Path) -> None:
     with pytest.raises(UserError, match="did you mean `plag_bag`"):
         asking_of("oracle", "plag_bog", "csr", 1)

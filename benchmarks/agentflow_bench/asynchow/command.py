@@ -10,6 +10,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from agentflow._cli.say import error_line
 from agentflow.errors import UserError
 from agentflow.plan.methods import method_of
 from agentflow.runtime import Runtime
@@ -24,6 +25,7 @@ from agentflow_protocols.plan import FORMS
 
 __all__ = ["Progress", "ask_model", "asking_of", "run_questions", "write"]
 
+_FAULTS = 3  # that are told; the rows have all
 _PLAIN_S = 10.0  # between two lines of progress where there is no terminal
 
 
@@ -145,6 +147,8 @@ class Progress:
     def take(self, row: Row) -> None:
         """Take a row in, and show where things stand now and then."""
         self.tally.count(row)
+        if row["error"] is not None and self.tally.failed <= _FAULTS:
+            self._say(f"{row['id']}: {row['error']}")
         now = time.monotonic()
         if now - self._last >= (0.1 if self._drawn else _PLAIN_S):
             self._last = now
@@ -155,6 +159,10 @@ class Progress:
         self._show()
         if self._drawn:
             sys.stderr.write("\n")
+
+    def _say(self, line: str) -> None:
+        start = "\r\x1b[2K" if self._drawn else ""
+        sys.stderr.write(f"{start}{error_line(line)}\n")
 
     def _show(self) -> None:
         tally = self.tally

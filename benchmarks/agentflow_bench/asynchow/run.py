@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -43,8 +45,13 @@ class Asking:
     @property
     def name(self) -> str:
         """The name of the files that come of it."""
-        worded = "" if self.wording is None else f"-{slug(self.wording.name)}"
-        return f"asynchow-{slug(self.model)}-{slug(str(self.method))}-{slug(self.form)}{worded}"
+        parts = [self.model, str(self.method), self.form]
+        if self.wording is not None:
+            parts.append(self.wording.name)
+        how = (self.base_url, self.temperature, self.max_tokens)
+        if how != (None, 0.0, None):  # other answers than the usual ones
+            parts.append(hashlib.sha256(repr(how).encode()).hexdigest()[:6])
+        return "-".join(["asynchow", *map(slug, parts)])
 
     def messages(self, question: Question) -> list[Message]:
         """Return what is asked of a question."""
@@ -140,15 +147,15 @@ def make_endpoint(asking: Asking, questions: Sequence[Question]) -> Endpoint:
 
 
 class Asker:
-    """Asks one question, named by its id; a job for `runtime.map`. `row` is what came of it."""
+    """Asks one question, named by its key; a job for `runtime.map`. `row` is what came of it."""
 
     def __init__(
         self, asking: Asking, questions: Sequence[Question], endpoint: Endpoint | None = None
     ) -> None:
         self.asking = asking
-        self.questions = {question.id: question for question in questions}
-        if len(self.questions) < len(questions):
+        if len({question.id for question in questions}) < len(questions):
             raise UserError("two questions have the same id")
+        self.questions = {self._key(question): question for question in questions}
         self.planner = Planner(
             endpoint or make_endpoint(asking, questions),
             method=asking.method,
@@ -156,6 +163,11 @@ class Asker:
             name="asynchow",
         )
         self.width = 1 if asking.model.startswith("scripted:") else asking.concurrency
+
+    def _key(self, question: Question) -> str:
+        """Return a question's key: its id, and what is asked, so that another wording is asked anew."""
+        said = json.dumps([message.to_json() for message in self.asking.messages(question)])
+        return f"{question.id}.{hashlib.sha256(said.encode()).hexdigest()[:8]}"
 
     async def __run__(self, context: Context[object], key: str, /) -> Row:
         """Ask the question `key`; each reply is a step of the journal."""
@@ -174,9 +186,18 @@ class Asker:
 
     def row(self, result: Result[Row]) -> Row:
         """Return the row of a result; one without an answer has an `error`."""
-        if result.error is None:
-            return result.output
-        return _failed(self.questions[str(result.key)], result.error)
+        question = self.questions[str(result.key)]
+        if result.error is not None:
+            return _failed(question, result.error)
+        row = result.output
+        parsed = cast("list[float] | None", row["parsed"])
+        found = None if parsed is None else (parsed[0], parsed[1])
+        return {
+            **row,
+            **_about(question),
+            "right": overlaps(found, question.gold),
+            "exact": exact(found, question.gold),
+        }
 
 
 def _row(question: Question, answer: Answer, method: Method, seconds: float) -> Row:
