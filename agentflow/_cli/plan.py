@@ -160,7 +160,8 @@ async def _run(
     loop = asyncio.get_running_loop()
     view: View | None = None
     if not quiet:
-        view = Live(loop.time) if fancy(no_color) else Lines()
+        drawn = fancy(no_color) and planner.do is not None  # a dry run is over at once
+        view = Live(loop.time) if drawn else Lines()
     sinks = [spans.take] if view is None else [spans.take, view.take]
     try:
         async with Runtime(sinks=sinks) as runtime:
