@@ -28,6 +28,7 @@ __all__ = [
 START, END = "START", "END"
 RESERVED = frozenset(("start", "end", "and", "none", "nothing", "na"))
 NAME = re.compile(r"\w{1,100}(?:-\w{1,100}){0,20}", re.ASCII)
+_MOST_HINTS = 20  # nearest names that are looked for, since each costs time
 _BEFORE_NUMBER = re.compile(r"(?:step|task|node|vertex|s)[\s_#-]*(?=\d)", re.IGNORECASE)
 
 
@@ -104,6 +105,7 @@ class Refs:
         self.names = names
         self._exact = {name: name for name in (*names, START, END)}
         self._loose: dict[str, str] = {}
+        self._hints = _MOST_HINTS
         for name in (*names, START, END):
             self._loose.setdefault(name.casefold(), name)
 
@@ -116,7 +118,8 @@ class Refs:
 
     def unknown(self, token: str, line: int) -> PlanFault:
         """Return the fault of a name that no step has."""
-        near = get_close_matches(token, self.names, 1)
+        self._hints -= 1
+        near = get_close_matches(token, self.names, 1) if self._hints >= 0 else []
         if near:
             hint = f"did you mean `{near[0]}`?"
         else:
