@@ -11,7 +11,17 @@ from agentflow_protocols.errors import RemoteProtocolError
 from agentflow_protocols.plan.check import faults
 from agentflow_protocols.plan.forms import Edges, Form, encode_graph, form_in, names_of, parse_graph
 from agentflow_protocols.plan.steps import StepLine, encode_steps, join_steps, step_lines
-from agentflow_protocols.plan.text import PlanFault, PlanStep, PlanText, PlanTextError, Refs, clip, tidy
+from agentflow_protocols.plan.text import (
+    END,
+    START,
+    PlanFault,
+    PlanStep,
+    PlanText,
+    PlanTextError,
+    Refs,
+    clip,
+    tidy,
+)
 
 __all__ = [
     "PLAN_SCHEMA",
@@ -105,7 +115,7 @@ def _said(lines: Sequence[StepLine], names: Sequence[str]) -> Edges:
             name = refs.find(token)
             if name is None:
                 wrong.append(refs.unknown(token, line.line))
-            elif name in names:
+            elif name not in (START, END):
                 edges.append((name, line.name))
     if wrong:
         raise PlanTextError(*wrong)
@@ -191,6 +201,6 @@ def _edges(waits: Sequence[tuple[str, object]], names: Sequence[str], wrong: lis
             earlier = refs.find(str(token).strip())
             if earlier is None:
                 wrong.append(PlanFault(f"step {clip(name)}: {refs.unknown(str(token), 0).message}"))
-            elif earlier in names:
+            elif earlier not in (START, END):
                 edges.append((earlier, name))
     return edges
