@@ -393,6 +393,7 @@ class Executor:
     def _skip_unneeded(self, number: int, node: Node) -> None:
         self.end(node, "skipped")
         self._state.emit(StepSkipped(node.key, f"{self.nodes[cast('int', node.instead_of)].key} ended well"))
+        self.release(number, node, None)
 
     def _stand_in(self, number: int, node: Node, value: object) -> None:
         """A fallback has ended well: its value is that of the step in whose place it ran."""

@@ -141,11 +141,19 @@ def _whole(parsed: Parsed, place: Place, step: Mapped) -> Iterator[Problem]:
 
 
 def _cycles(parsed: Parsed, path: Place, steps: Mapping[str, Mapped]) -> Iterator[Problem]:
-    graph = waits_of(steps)
-    for name, step in steps.items():
-        other = fallback_of(step)
-        if other in graph and other != name:
-            graph[other].append(name)
+    waits = waits_of(steps)
+    stand_in = {
+        name: other
+        for name, step in steps.items()
+        if (other := fallback_of(step)) is not None and other in waits and other != name
+    }
+    # Who waits for a step may have to wait for the one in its place.
+    graph = {
+        name: [*its, *(s for one in its if (s := stand_in.get(one)) not in (None, name))]
+        for name, its in waits.items()
+    }
+    for name, other in stand_in.items():
+        graph[other].append(name)
     order = {name: number for number, name in enumerate(steps)}
     while True:
         try:

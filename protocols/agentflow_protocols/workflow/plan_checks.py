@@ -93,7 +93,14 @@ def _fallbacks(plan: Raw, known: Raw, path: Path, report: _Report) -> Iterator[P
             continue
         place = (*path, "steps", name, "on_error", "step")
         yield from _known("step", other, known, place, report)
-        if other == name:
+        instead = known.get(other)
+        if isinstance(instead, dict) and "any_of" in instead:
+            yield report(place, f"`{other}` can't stand in for `{name}`: it has steps of its own to wait for")
+        elif isinstance(instead, dict) and fallback_of(instead) is not None and other != name:
+            yield report(
+                place, f"`{other}` has a step that stands in for it, so it can't stand in for `{name}`"
+            )
+        elif other == name:
             yield report(place, f"`{name}` can't stand in for itself")
         elif other in stands_for:
             yield report(place, f"`{other}` stands in for `{stands_for[other]}`; write a step for each")
