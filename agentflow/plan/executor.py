@@ -338,6 +338,8 @@ class Executor:
         node.value = None
         if node.instead_of is None:
             self._outputs[node.key] = None
+        else:
+            self._stand_in(node.instead_of, node, None)
         self.release(number, node, None)
 
     def release(self, number: int, node: Node, value: object) -> None:
@@ -412,6 +414,8 @@ class Executor:
         policy = node.step.said.on_error
         if policy == "skip" and node.parent is None:
             self.end(node, "skipped")
+            if node.instead_of is not None:
+                self._stand_in(node.instead_of, node, None)
             self._outputs[node.key] = None
             self.release(number, node, None)
             return

@@ -72,7 +72,7 @@ def plans(draw: st.DrawFn, depth: int = 0) -> dict[str, Json]:
     }
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(plans())
 def test_what_is_checked_runs_to_an_end(plan: dict[str, Json]) -> None:
     """WF-6.1 to WF-6.11."""

@@ -303,6 +303,26 @@ def test_what_fails(tmp_path: Path) -> None:
     assert [event.key for event in events if isinstance(event, StepSkipped)] == ["c"]
 
 
+def test_what_becomes_of_a_stand_in_is_what_becomes_of_its_step(tmp_path: Path) -> None:
+    """WF-6.9: not needed, skipped, or failed and passed over."""
+    steps = """\
+        steps:
+          a: {tool: TOOL, with: {pot: a}, on_error: {step: spare}}
+          spare: {tool: SPARE, with: {pot: spare}, MORE}
+          end: {tool: boil, with: {pot: "of {{ steps.a.output }}"}}
+        """
+    for tool, spare, more, found in (
+        ("boil", "burn", "retries: 0", "'pot': 'a'"),
+        ("burn", "burn", "on_error: skip", "None"),
+        ("burn", "boil", "when: false", "None"),
+        ("burn", "boil", "retries: 0", "'pot': 'spare'"),
+    ):
+        text = steps.replace("TOOL", tool).replace("SPARE", spare).replace("MORE", more)
+        output = run(write(tmp_path, text))
+        assert isinstance(output, dict)
+        assert found in str(output["end"]), (tool, spare, more)
+
+
 def test_the_first_of_some(tmp_path: Path) -> None:
     """WF-6.10."""
     path = write(
