@@ -12,6 +12,7 @@ from agentflow.errors import UserError
 from agentflow.runtime.context import Context, output_type
 from agentflow.runtime.ledger import encode
 from agentflow.tools import Tool
+from agentflow_protocols.trace import StepProgress
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -105,6 +106,9 @@ class _Bound:
             arguments = encode({**named, **self._kwargs}, f"the arguments of step {self.name}")
             with context.state.gate.busy():
                 return await fn.run(context, fn.validate(arguments.decode()))
+        above = context.state.parent
+        if above is not None:
+            context = context.for_call("", "", lambda data: above.emit(StepProgress(self.name, data)))
         value = cast("Callable[..., object]", fn)(context, *self._args, **self._kwargs)
         return await value if inspect.isawaitable(value) else value
 

@@ -35,6 +35,7 @@ __all__ = [
     "RunStarted",
     "StepFailed",
     "StepFinished",
+    "StepProgress",
     "StepReady",
     "StepSkipped",
     "StepStarted",
@@ -265,6 +266,14 @@ class StepFailed(Event):
 
     key: str
     error: str
+
+
+@dataclass(slots=True)
+class StepProgress(Event):
+    """A step of a plan tells how far it is, by `context.progress`."""
+
+    key: str
+    data: Json
 
 
 @dataclass(slots=True)

@@ -15,7 +15,15 @@ from agentflow.endpoints import Retry
 from agentflow.errors import PlanFailed
 from agentflow.plan import Outputs, Plan, Step
 from agentflow.testing import FakeEndpoint, VirtualClock
-from agentflow_protocols.trace import Event, StepFailed, StepFinished, StepReady, StepSkipped, StepStarted
+from agentflow_protocols.trace import (
+    Event,
+    StepFailed,
+    StepFinished,
+    StepProgress,
+    StepReady,
+    StepSkipped,
+    StepStarted,
+)
 
 Sinks = Sequence[Callable[[Event], object]]
 
@@ -466,3 +474,16 @@ async def test_durations_are_learned_from_earlier_runs(tmp_path: Path) -> None:
         await runtime.run(make())
         await runtime.run(make())
     assert order == ["short", "middle", "long", "long", "middle", "short"]
+
+
+def test_a_step_tells_how_far_it_is() -> None:
+    async def work(context: Context[object]) -> None:
+        context.progress({"percent": 50})
+
+    plan = Plan()
+    plan.step(work)
+    events: list[Event] = []
+    run(plan, sinks=[events.append])
+    assert [(event.key, event.data) for event in events if isinstance(event, StepProgress)] == [
+        ("work", {"percent": 50})
+    ]
