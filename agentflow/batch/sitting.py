@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from agentflow.batch.adopt import adopt
 from agentflow.batch.asking import Asker, Outcome, failure
-from agentflow.batch.completed import CompletedFile, count_lines, fitting, write_in_order
+from agentflow.batch.completed import CompletedFile, count_lines, fitting, look_up, write_in_order
 from agentflow.batch.deferred import DeferredLane
 from agentflow.batch.lane import Lane, LaneKey
 from agentflow.batch.lines import read_pages
@@ -37,6 +37,7 @@ __all__ = ["Sitting", "take_up"]
 _ROOM = 128  # prompts of a lane that wait for their turn to be sent
 _FLIGHTS = 1_000
 _REFUSALS = 3  # 401 or 403 in a row, with no answer before, that end a lane
+_REVOKED = 20  # 401 in a row, after answers, that do
 
 
 async def take_up(batch: Batch, journal: Journal) -> tuple[Place, Store]:
@@ -102,6 +103,7 @@ class Sitting:
         self._flights = asyncio.Semaphore(batch.options.flights or _FLIGHTS)
         self.progress = Progress(context.clock, batch.rate_of)
         self._refusals: dict[LaneKey, int] = {}
+        self._served: set[LaneKey] = set()
 
     async def work(self) -> Progress:
         """Ask what is unanswered. Raises `UserError` before anything is sent, `RunError` for the disk."""
@@ -186,10 +188,10 @@ class Sitting:
     async def _faults(self) -> None:
         """Give the lines that can't be asked their line in the output."""
         for page in read_pages(self.place.input):
-            for line in page:
+            for line, known in await look_up(page, self.store):
                 content = line.content
                 if isinstance(content, Record):
-                    if self.batch.lane_of(content) is not None:
+                    if (known and known.status == "ok") or self.batch.lane_of(content) is not None:
                         continue
                     message = self.batch.faults(content)[0]
                 else:
@@ -317,14 +319,15 @@ class Sitting:
         key = lane.key
         if outcome.final is None:
             if not outcome.failed:
-                self._refusals[key] = -1
+                self._refusals[key] = 0
+                self._served.add(key)
             return
-        if isinstance(outcome.final, QuotaExhausted):
-            self._stop(lane, str(outcome.final))
-        elif self._refusals.get(key, 0) >= 0:
+        served = key in self._served
+        if not served or outcome.final.status == 401:
             self._refusals[key] = self._refusals.get(key, 0) + 1
-            if self._refusals[key] >= _REFUSALS:
-                self._stop(lane, str(outcome.final))
+        most = _REVOKED if served else _REFUSALS
+        if isinstance(outcome.final, QuotaExhausted) or self._refusals.get(key, 0) >= most:
+            self._stop(lane, str(outcome.final))
 
     def _stop(self, lane: Lane, why: str) -> None:
         if lane.stopped is None:
