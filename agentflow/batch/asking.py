@@ -13,7 +13,7 @@ from pathlib import Path
 from agentflow.batch.store import Known, Store
 from agentflow.endpoints import Admitted, Decision, Endpoint, Retrying
 from agentflow.errors import EndpointError, LimitExceeded, QuotaExhausted, RateLimited, UserError
-from agentflow.runtime.ledger import decode
+from agentflow.runtime.ledger import decode, encode
 from agentflow.runtime.resources import Resources
 from agentflow_protocols.chat import ChatRequest, Json, Message, Reply, Usage
 from agentflow_protocols.experiment import (
@@ -44,7 +44,7 @@ class Outcome:
     usage: Usage = field(default_factory=Usage)
     cost: float | None = 0.0
     refused: int = 0
-    final: Exception | None = None
+    final: EndpointError | None = None
     """An error that every further prompt of the endpoint would end in, too."""
 
 
@@ -270,8 +270,9 @@ class Asker:
             added["tool_calls"] = now.calls
         for scorer in self._scorers:
             try:
-                added.update(scorer({**record.values, **added}))
-            except (ValueError, KeyError, TypeError) as error:  # the answer was paid for: it is kept
+                score = encode(dict(scorer({**record.values, **added})), "a score")
+                added.update(decode(score))  # type: ignore[call-overload]
+            except Exception as error:  # the answer was paid for: it is kept
                 added["scorer_error"] = f"{type(error).__name__}: {error}"
         added["usage"] = {
             "input_tokens": usage.input_tokens,

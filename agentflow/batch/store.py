@@ -6,10 +6,12 @@ held: another record on that line is another prompt. `LINE/N` is turn N of a pro
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from agentflow.errors import UserError
 from agentflow.runtime.journal import Journal, RunEndFact, RunFact, StepFact
 from agentflow.runtime.ledger import decode, encode
 from agentflow_protocols.chat import Json
@@ -42,12 +44,12 @@ class Store:
 
     def begin(self, name: str, version: str, input: Mapping[str, Json]) -> None:
         """Put down that a sitting of this start begins."""
-        data = encode(dict(input), "the batch's input")
+        data = _json(dict(input), "the batch's input")
         self._journal.put(RunFact(self.run, None, None, "batch", name, data, version, time.time()))
 
     def end(self, status: str, report: object, error: str | None = None) -> None:
         """Put down how it ended."""
-        output = None if report is None else encode(report, "the batch's report")
+        output = None if report is None else _json(report, "the batch's report")
         self._journal.put(RunEndFact(self.run, status, output, error, time.time()))
 
     async def known(self, first: int, last: int) -> dict[int, Known]:
@@ -72,11 +74,11 @@ class Store:
 
     def turn(self, line: int, number: int, record: str, reply: Json) -> None:
         """Put down the answer to turn `number` of the prompt."""
-        self._put(f"{_key(line)}/{number:04d}", "ok", record, encode(reply, "a turn"), 0.0)
+        self._put(f"{_key(line)}/{number:04d}", "ok", record, _json(reply, "a turn"), 0.0)
 
     def done(self, line: int, record: str, added: Mapping[str, Json], *, failed: bool, began: float) -> None:
         """Put down what the prompt's line gets, an answer or an error. `began` is seconds since 1970."""
-        data = encode(dict(added), "an answer")
+        data = _json(dict(added), "an answer")
         self._put(_key(line), "failed" if failed else "ok", record, data, began)
 
     def note(self, key: str, value: Json) -> None:
@@ -97,6 +99,18 @@ class Store:
         now = time.time()
         fact = StepFact(self._page, key, status, None, record, output, None, 1, began or now, now)
         self._journal.put(fact)
+
+
+def _json(value: object, what: str) -> bytes:
+    """Return `value` as JSON; half a surrogate pair, which JSON's bytes can't hold, as a question mark."""
+    try:
+        return encode(value, what)
+    except UserError:
+        try:
+            return json.dumps(value, ensure_ascii=False).encode("utf-8", "replace")
+        except (TypeError, ValueError):
+            pass
+        raise
 
 
 def _key(line: int) -> str:
