@@ -157,6 +157,7 @@ def check(
 ) -> None:
     """Look through an experiment and ask nothing."""
     from agentflow.batch import check_experiment
+    from agentflow.batch.place import filing
 
     path = _file(given, file)
     found = check_experiment(
@@ -173,8 +174,9 @@ def check(
     ]
     remarks = [f"{path}:{remark.line}: note: {remark.message}" for remark in found.notes]
     if log_file is not None:
-        log_file.parent.mkdir(parents=True, exist_ok=True)
-        log_file.write_text("".join(f"{line}\n" for line in lines or ["no problems"]), encoding="utf-8")
+        with filing():
+            log_file.parent.mkdir(parents=True, exist_ok=True)
+            log_file.write_text("".join(f"{line}\n" for line in lines or ["no problems"]), encoding="utf-8")
     for line in [*lines, *remarks]:
         note(line, quiet=as_data)
     if as_data:

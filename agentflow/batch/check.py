@@ -11,7 +11,7 @@ from agentflow.batch.apis import Environment
 from agentflow.batch.batch import Batch, Endpoints
 from agentflow.batch.lines import read_lines
 from agentflow.batch.options import BatchOptions
-from agentflow.batch.place import Folder, as_lines
+from agentflow.batch.place import Folder, as_lines, filing
 from agentflow.batch.survey import Survey, survey
 from agentflow.errors import UserError
 from agentflow_protocols.experiment import ExperimentError, Problem, Record, ask_of, doubts, problems
@@ -36,8 +36,9 @@ def check_experiment(
     A key or an address that is missing is a problem of line 0. With `move`, a file with which
     nothing is wrong goes to the input folder. Raises `UserError` for a file that is not there.
     """
-    if not file.is_file():
-        raise UserError(f"{file}: no such file")
+    with filing():
+        if not file.is_file():
+            raise UserError(f"{file}: no such file to check")
     site = Folder(data, file, move=move)
     batch = Batch(site, options, endpoints=endpoints, environment=environment, scorers=scorers)
     with tempfile.TemporaryDirectory() as folder:

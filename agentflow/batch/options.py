@@ -46,5 +46,5 @@ class BatchOptions:
     def __post_init__(self) -> None:
         for name in ("max_queries", "max_attempts", "tokens_per_minute", "concurrency", "timeout", "flights"):
             value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise UserError(f"{name} must be above 0, not {value!r}")
+            if value is not None and not 0 < value < float("inf"):
+                raise UserError(f"{name} must be above 0 and finite, not {value!r}")

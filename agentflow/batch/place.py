@@ -22,6 +22,7 @@ from agentflow_protocols.experiment import TIMESTAMP
 
 __all__ = ["Beside", "Folder", "Place", "Site", "as_lines", "filing"]
 
+_LONGEST = 255 - len(".part")  # bytes of a file's name
 _STAMP = r"\d{2}-\d{2}-\d{4}-\d{2}-\d{2}-\d{2}"
 
 
@@ -67,10 +68,14 @@ class Folder:
         """Raise `UserError` when there is nothing to run, or the folders can't be made."""
         if self.file.suffix not in (".jsonl", ".csv"):
             raise UserError(f"{self.file}: an experiment is a .jsonl or .csv file")
-        if not self.file.is_file() and self.last() is None:
-            what = "is a folder" if self.file.is_dir() else "no such file"
-            raise UserError(f"{self.file}: {what}, and {self.output} has no start of it to go on with")
         with filing():
+            if not self.file.is_file() and self.last() is None:
+                raise UserError(
+                    f"{self.file}: {_what(self.file)}, and {self.output} has no start of it to go on with"
+                )
+            longest = self._fresh().in_order.name
+            if len(os.fsencode(longest)) > _LONGEST:
+                raise UserError(f"{self.file}: its name is too long; give it a shorter one")
             for folder in (self.data / "input", self.data / "media", self.output):
                 folder.mkdir(parents=True, exist_ok=True)
             (self.output / ".writable").touch()
@@ -186,9 +191,9 @@ class Beside:
         """Raise `UserError` when there is nothing to run, or no place for the output."""
         if self.file.suffix not in (".jsonl", ".csv"):
             raise UserError(f"{self.file}: an experiment is a .jsonl or .csv file")
-        if not self.file.is_file():
-            raise UserError(f"{self.file}: no such file")
         with filing():
+            if not self.file.is_file():
+                raise UserError(f"{self.file}: {_what(self.file)}")
             self.output.parent.mkdir(parents=True, exist_ok=True)
 
     def last(self) -> Place | None:
@@ -267,6 +272,13 @@ def as_lines(file: Path, target: Path) -> Path:
     return target
 
 
+def _what(file: Path) -> str:
+    """Say why a path is no file to read."""
+    if file.is_dir():
+        return "is a folder"
+    return "is no plain file" if file.exists() else "no such file"
+
+
 def _stage(file: Path, place: Place) -> Path:
     staged = place.input.with_name(f"{place.input.name}.next")
     with filing():
@@ -299,7 +311,7 @@ def _digest(path: Path) -> bytes:
 
 def _take(source: Path, target: Path, owned: bool) -> None:
     """Move (when `owned`) or copy a file so that `target` is whole at every moment."""
-    if owned:
+    if owned and not source.is_symlink():  # a link that is moved may point nowhere
         try:
             os.replace(source, target)
             return
