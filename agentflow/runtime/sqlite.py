@@ -292,4 +292,4 @@ def _own(path: Path) -> IO[bytes]:
     lock.seek(0)
     owner = lock.read(20).decode("ascii", "replace") or "another process"
     lock.close()
-    raise RunError(f"journal {path}: process {owner} owns it; wait, or use --journal FILE or --no-journal")
+    raise RunError(f"journal {path}: process {owner} owns it; wait for its end, or use another journal")
