@@ -19,10 +19,10 @@ from agentflow_protocols.trace import (
     RunStarted,
     StepFailed,
     StepFinished,
+    StepProgress,
     StepReady,
     StepSkipped,
     StepStarted,
-    ToolProgress,
 )
 
 __all__ = ["Line", "Row", "Steps", "chart", "cut", "row_of", "width_of"]
@@ -85,7 +85,7 @@ class Steps:
             case Custom(name="plan", data=data) if isinstance(data, Mapping):
                 self._plans[event.run] = ""
                 self._listed(event.run, data.get("steps"))
-            case ToolProgress(data=data) if (row := self.rows.get(event.run)) is not None:
+            case StepProgress(key=key, data=data) if (row := self.rows.get(f"{event.run}/{key}")) is not None:
                 percent = data.get("percent") if isinstance(data, Mapping) else None
                 row.note = f"{percent} %" if isinstance(percent, int | float) else ""
             case RunFinished() if event.run in self._plans:

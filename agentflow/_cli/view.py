@@ -31,6 +31,7 @@ from agentflow_protocols.trace import (
     RunStarted,
     StepFailed,
     StepFinished,
+    StepProgress,
     StepReady,
     StepSkipped,
     StepStarted,
@@ -242,6 +243,8 @@ def _line(event: Event) -> str | None:
             return f"step {_path(event, key)} waits for what it needs"
         case StepStarted(key=key):
             return f"step {_path(event, key)}"
+        case StepProgress(key=key, data=data):
+            return f"step {_path(event, key)}: {_progress(data)}"[:200]
         case StepFinished(key=key, error=None):
             return f"step {_path(event, key)} done"
         case StepFailed(key=key, error=error) | StepFinished(key=key, error=error):

@@ -19,7 +19,7 @@ from agentflow.tools import Progress
 from agentflow.workflow.plan_faults import default_input, uses_of, waits_of
 from agentflow.workflow.templates import render
 from agentflow_protocols.chat import Json
-from agentflow_protocols.trace import ApprovalNeeded, ApprovalSettled, ToolProgress
+from agentflow_protocols.trace import ApprovalNeeded, ApprovalSettled, StepProgress
 from agentflow_protocols.workflow import PlanUse, Raw, StepSection, fallback_of
 
 if TYPE_CHECKING:
@@ -238,8 +238,11 @@ class _StepJob:
         if tool.options.approval_of(checked):
             await _approved(context, tool.name, arguments)
 
+        above = context.state.parent
+        key = context.run_id[len(above.id) + 1 :] if above is not None else self.name
+
         def told(data: Json) -> None:
-            context.emit(ToolProgress(self.name, tool.name, data))
+            (above or context.state).emit(StepProgress(key, data))
 
         streamed: list[object] = []
 

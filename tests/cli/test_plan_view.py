@@ -17,7 +17,7 @@ from agentflow._cli.gantt import Steps, chart, width_of
 from agentflow._cli.view import Board, Lines, drawn
 from agentflow.testing import VirtualClock
 from agentflow.workflow import load
-from agentflow_protocols.trace import Event, RunFinished, RunStarted, StepFinished, StepStarted
+from agentflow_protocols.trace import Event, RunFinished, RunStarted, StepFinished, StepProgress, StepStarted
 
 WORKFLOW = """\
 agentflow: 1
@@ -149,6 +149,18 @@ def test_a_plan_of_the_sdk_is_drawn_as_its_steps_come() -> None:
     for event in events:
         board.take(event)
     assert any(line.startswith("✓  work") for line in text_of(drawn(board, 60, 20)))
+
+
+def test_how_far_a_step_is_stands_beside_it() -> None:
+    steps = Steps()
+    said: list[str] = []
+    lines = Lines(said.append)
+    for event in (RunStarted("plan", "p"), StepStarted("a"), StepProgress("a", {"percent": 40})):
+        event.run = "r"
+        steps.take(event)
+        lines.take(event)
+    assert text_of(chart(steps, 0.0, 9.0, 60, 5))[1].endswith(" 40 %")
+    assert said[-1].endswith("step a: percent 40")
 
 
 def test_nothing_is_under_way_in_a_run_that_has_ended() -> None:

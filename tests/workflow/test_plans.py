@@ -15,7 +15,7 @@ from agentflow.errors import PlanFailed, UserError
 from agentflow.testing import VirtualClock
 from agentflow.workflow import WorkflowError, load
 from agentflow_protocols.chat import Json
-from agentflow_protocols.trace import Event, StepFailed, StepSkipped, StepStarted, ToolProgress
+from agentflow_protocols.trace import Event, StepFailed, StepProgress, StepSkipped, StepStarted
 
 TOOLS = '''\
 import asyncio
@@ -205,8 +205,9 @@ def test_a_tool_is_told_what_it_can_take(tmp_path: Path) -> None:
     assert "`pot`" in str(error) or "pot:" in str(error)
     assert [e.key for e in events if isinstance(e, StepFailed)] == ["c"]
     path = write(tmp_path, "steps:\n  c: {tool: boil, with: {pot: x}}")
-    progress = [event for event in told(path)[2] if isinstance(event, ToolProgress)]
-    assert [(event.call, event.data) for event in progress] == [("c", {"percent": 50})]
+    progress = [event for event in told(path)[2] if isinstance(event, StepProgress)]
+    assert [(event.key, event.data) for event in progress] == [("c", {"percent": 50})]
+    assert "/" not in progress[0].run, "it is told by the plan, as the step's other events are"
 
 
 def test_each_takes_lists_alone(tmp_path: Path) -> None:
