@@ -24,7 +24,7 @@ from agentflow.errors import AgentflowError, RunError
 from agentflow.runtime.journal import Fact, RunRecord, RunRow, StepFact
 from agentflow.runtime.schema import INSERTS, Reader, prepare, refuse_foreign
 
-__all__ = ["SqliteJournal"]
+__all__ = ["JournalInUse", "SqliteJournal"]
 
 T = TypeVar("T")
 
@@ -219,7 +219,7 @@ class SqliteJournal:
             if fault is None:
                 try:
                     value = query.call(db)
-                except (sqlite3.Error, AgentflowError) as problem:
+                except Exception as problem:
                     fault = self._wrapped(problem)
             answers.append((query.future, value, fault))
         self._tell(answers, len(facts))
@@ -233,7 +233,7 @@ class SqliteJournal:
                 sql, row = INSERTS[kind]
                 db.executemany(sql, [row(fact) for fact in group])
             db.execute("COMMIT")
-        except sqlite3.Error as error:
+        except Exception as error:  # also of a text that is no UTF-8: without its thread all would wait
             self._error = self._wrapped(error)
             if db.in_transaction:
                 db.execute("ROLLBACK")
@@ -267,6 +267,10 @@ def _nothing(db: sqlite3.Connection) -> None:
     """A barrier's query."""
 
 
+class JournalInUse(RunError):
+    """Another process owns the journal."""
+
+
 def _own(path: Path) -> IO[bytes]:
     """Lock the journal for this process; the lock dies with it."""
     try:
@@ -292,4 +296,4 @@ def _own(path: Path) -> IO[bytes]:
     lock.seek(0)
     owner = lock.read(20).decode("ascii", "replace") or "another process"
     lock.close()
-    raise RunError(f"journal {path}: process {owner} owns it; wait for its end, or use another journal")
+    raise JournalInUse(f"journal {path}: process {owner} owns it; wait for its end, or use another journal")
