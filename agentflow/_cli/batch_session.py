@@ -191,7 +191,7 @@ def _failed(error: Exception, show: Show) -> int:
 def _report(reports: Sequence[BatchReport], show: Show) -> int:
     """Print what came of the batches and return the exit status."""
     if show.as_data:
-        first, *others = [asdict(report) for report in reports]
+        first, *others = [asdict(report) for report in reports] or [{"prompts": 0, "answered": 0}]
         if others:
             first["further"] = others
         print_data(as_json(first))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from agentflow.batch.report import BatchReport
 from agentflow.errors import RunError, UserError
 from agentflow.runtime import Runtime
 from agentflow.runtime.schema import open_reader
+from agentflow.runtime.sqlite import JournalInUse
 from agentflow_protocols.experiment import TIMESTAMP
 
 __all__ = ["Watch"]
@@ -29,7 +30,8 @@ class Watch:
     """Runs what lies in DATA/input, and what comes there, until it is cancelled.
 
     First come starts that an earlier watch left in the middle. A file that still grows waits. One that
-    can't be run is set aside, as DATA/output/NAME/TS-refused-NAME, and never holds up the others.
+    can't be run is set aside, as DATA/output/NAME/TS-refused-NAME, and never holds up the others; nor
+    does one that another process is running, which waits for that one's end.
     """
 
     def __init__(
@@ -47,6 +49,7 @@ class Watch:
         self._endpoints = endpoints
         self._once = once
         self._seen: dict[Path, tuple[int, int]] = {}
+        self._held: dict[Path, JournalInUse] = {}
 
     async def work(self, runtime: Runtime, follow: Follow) -> list[BatchReport]:
         """Run experiments as they come; with `once`, return when there are no more."""
@@ -62,9 +65,12 @@ class Watch:
                 reports += await self._run(runtime, follow, Folder(self._data, ready, move=True))
                 if not self._once:
                     reports.clear()
-            elif self._once and not self._seen:
+            elif self._once and not self._seen.keys() - self._held.keys():
+                if self._held:
+                    raise next(iter(self._held.values()))
                 return reports
             else:
+                self._held.clear()
                 await asyncio.sleep(_LOOK_S)
 
     def _ready(self) -> Path | None:
@@ -73,10 +79,13 @@ class Watch:
         ages: dict[Path, float] = {}
         for entry in os.scandir(self._data / "input"):
             if entry.name.endswith((".jsonl", ".csv")) and not entry.name.startswith(".") and entry.is_file():
-                found = entry.stat()
-                now[Path(entry.path)] = (found.st_size, found.st_mtime_ns)
-                ages[Path(entry.path)] = found.st_ctime
-        still = [path for path, state in now.items() if self._seen.get(path) == state]
+                with suppress(FileNotFoundError):  # taken away since it was listed
+                    found = entry.stat()
+                    now[Path(entry.path)] = (found.st_size, found.st_mtime_ns)
+                    ages[Path(entry.path)] = found.st_ctime
+        still = [
+            path for path, state in now.items() if self._seen.get(path) == state and path not in self._held
+        ]
         self._seen = now
         return min(still, key=lambda path: (ages[path], path), default=None)
 
@@ -105,6 +114,8 @@ class Watch:
             async with runtime.start(batch) as run:
                 follow(run)
                 return [(await run.result()).output]
+        except JournalInUse as error:
+            self._held[site.file] = error
         except UserError as error:
             self._refuse(site, str(error))
         return []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
@@ -158,3 +159,24 @@ def test_watch_goes_on_with_what_a_crash_left(lab: Lab, monkeypatch: pytest.Monk
         assert run_command(["batch", "watch", "-d", str(lab.data), "--once", "-q"]) == 0
     assert {line["id"] for line in lab.lines()} == set(range(30))
     assert len(server.requests) <= 30 + 8
+
+
+def test_watch_passes_by_what_another_process_runs(lab: Lab, server: LoopbackServer) -> None:
+    (lab.data / "input").mkdir(parents=True)
+    watch = ["batch", "watch", "-d", str(lab.data), "--once", "-q", "--json"]
+    assert run_command(watch) == 0
+    assert json.loads(lab.read()[0])["prompts"] == 0
+    file = lab.write(asks(1), name="data/input/quiz.jsonl")
+    assert run_command(watch) == 0
+    lab.write(asks(2), name="data/input/quiz.jsonl")
+    lab.write(asks(3), name="data/input/other.jsonl")
+    (lock,) = lab.data.glob("output/quiz/journal.db.lock")
+    with open(lock) as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        lab.read()
+        assert run_command(watch) == 1
+        assert "owns it" in lab.read()[1]
+    assert file.exists()
+    assert len(lab.lines(name="other")) == 1
+    assert run_command(watch) == 0
+    assert not file.exists()
