@@ -68,6 +68,7 @@ class Folder:
         """Raise `UserError` when there is nothing to run, or the folders can't be made."""
         if self.file.suffix not in (".jsonl", ".csv"):
             raise UserError(f"{self.file}: an experiment is a .jsonl or .csv file")
+        _check_text(self.file, self.output)
         with filing():
             if not self.file.is_file() and self.last() is None:
                 raise UserError(
@@ -191,6 +192,7 @@ class Beside:
         """Raise `UserError` when there is nothing to run, or no place for the output."""
         if self.file.suffix not in (".jsonl", ".csv"):
             raise UserError(f"{self.file}: an experiment is a .jsonl or .csv file")
+        _check_text(self.file, self.output)
         with filing():
             if not self.file.is_file():
                 raise UserError(f"{self.file}: {_what(self.file)}")
@@ -270,6 +272,15 @@ def as_lines(file: Path, target: Path) -> Path:
     with filing():
         write_csv_lines(file, target)
     return target
+
+
+def _check_text(*paths: Path) -> None:
+    """Raise `UserError` for a path that is no text: it could not be written down."""
+    for path in paths:
+        try:
+            str(path).encode()
+        except UnicodeEncodeError:
+            raise UserError(f"{os.fsencode(path)!r}: the name is no UTF-8; give it another") from None
 
 
 def _what(file: Path) -> str:
