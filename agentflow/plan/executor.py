@@ -8,18 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, cast
 
-from agentflow.errors import PlanFailed, UserError
-from agentflow.plan.call import Callee, callee_of, child_of
+from agentflow.errors import PlanFailed
+from agentflow.plan.attempts import Attempts
+from agentflow.plan.call import Callee, callee_of
 from agentflow.plan.changes import Changes
 from agentflow.plan.maps import Maps
 from agentflow.plan.node import Node
 from agentflow.plan.outputs import Outputs
 from agentflow.plan.ready import ReadyQueue, needs_of
-from agentflow.plan.retrying import Tries
 from agentflow.plan.states import FINAL, Bar, State
 from agentflow.plan.step import Output, Step, resolved
 from agentflow.runtime.ledger import decode, digest, encode
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Executor"]
 
-_TURNS = 64  # steps that a worker ends before it lets others have a turn
+_TURNS = 1_000  # steps that a worker ends before it lets others have a turn
 
 
 class Executor:
@@ -57,6 +56,8 @@ class Executor:
         self._ended = asyncio.Event()
         self._cancelling: set[int] = set()
         self._fresh: list[int] = []  # became ready since steps were last started
+        self._attempts = Attempts(context)
+        self._filling = False
         self.now = self._state.clock.time()
         self._failed: dict[str, str] = {}
         self._cause: BaseException | None = None
@@ -109,6 +110,7 @@ class Executor:
             self.pump()
             if self.left:
                 await self._ended.wait()
+        self.group = None
         if self._failed:
             self._raise()
         return self._outputs
@@ -160,13 +162,36 @@ class Executor:
         self._fresh.append(number)
 
     def pump(self) -> None:
-        """Start what can start."""
-        window = self.plan.window
-        while self._active < window and (number := self.queue.pop()) is not None:
-            self._active += 1
-            self.nodes[number].begun = True
-            cast("asyncio.TaskGroup", self.group).create_task(self._worker(number))
+        """Start what can start: one worker now, the others once it waits for something.
+
+        Steps that wait for nothing are so ended by one worker, without a task each.
+        """
+        if not self._active:
+            self._start()
+        if not self._filling:
+            self._filling = True
+            asyncio.get_running_loop().call_soon(self._fill)
+
+    def _fill(self) -> None:
+        """Start a worker for each step that can start."""
+        self._filling = False
+        while self._active < self.plan.window and self._start():
+            pass
         self._tell_ready()
+
+    def _start(self) -> bool:
+        """Start a worker for the most urgent step; return whether there was one that can start."""
+        if self.group is None or (number := self.queue.pop()) is None:
+            return False
+        self._active += 1
+        self.nodes[number].begun = True
+        work = self._worker(number)
+        try:
+            self.group.create_task(work)
+        except RuntimeError:  # the plan is being ended
+            work.close()
+            return False
+        return True
 
     def _tell_ready(self) -> None:
         """Tell of steps that are ready and have to wait for what they need; others start at once."""
@@ -188,7 +213,7 @@ class Executor:
             number = self.queue.pop()
             if number is not None:
                 self.nodes[number].begun = True
-            if self.queue or self._fresh:
+            if not self._filling and (self.queue or self._fresh):
                 self.pump()
             turns += 1
             if turns % _TURNS == 0:
@@ -258,53 +283,18 @@ class Executor:
         if not self._durable and callee.simple and step.said.timeout is None and step.said.retries is None:
             return callee.check(node.key, await callee.call(args, kwargs))  # type: ignore[misc]
         if not self._durable or callee.child:
-            return await self._tried(node, callee, args, kwargs)
+            return await self._attempts.value(node, callee, args, kwargs)
         self._ledger.claim(node.key)
         data = encode([args, kwargs] if kwargs else [args], f"the input of step {node.key}")
         known = self._ledger.recall(node.key, hashed := digest(data), data)
         if known is not None:
             return decode(known.output, callee.kind)
         began = time.time()
-        value = await self._tried(node, callee, args, kwargs)
+        value = await self._attempts.value(node, callee, args, kwargs)
         output = encode(value, f"the output of step {node.key}")
         self._ledger.put(node.key, output, input=data, input_hash=hashed, started=began)
         await self._ledger.barrier()
         return value
-
-    async def _tried(
-        self, node: Node, callee: Callee, args: Sequence[object], kwargs: dict[str, object]
-    ) -> object:
-        """Call the step's function, again as its policy says, each time within its time-out."""
-        said = node.step.said
-        if said.retries is None and said.timeout is None:
-            return callee.check(node.key, await self._called(node, callee, args, kwargs, 1))
-        tries = Tries(said.retries)
-        while True:
-            try:
-                async with asyncio.timeout(said.timeout) as bound:
-                    value = await self._called(node, callee, args, kwargs, tries.number)
-                return callee.check(node.key, value)
-            except Exception as error:
-                fault: Exception = error
-                if isinstance(error, TimeoutError) and bound.expired():
-                    fault = TimeoutError(f"not done within {said.timeout:g} s")
-                wait = None if isinstance(error, UserError) else tries.wait_after(fault)
-                if wait is None:
-                    if fault is error:
-                        raise
-                    raise fault from None
-            await asyncio.sleep(wait)
-
-    async def _called(
-        self, node: Node, callee: Callee, args: Sequence[object], kwargs: dict[str, object], number: int
-    ) -> object:
-        if callee.child:
-            job, input = child_of(node.key, callee, args, kwargs)
-            key = node.key if number == 1 else f"{node.key}/{number}"
-            return (await self._context.run(job, input, key=key)).output  # type: ignore[arg-type]
-        if callee.is_async:
-            return await callee.call(args, kwargs)  # type: ignore[misc]
-        return await callee.call_in_thread(self._context, args, kwargs)
 
     # What follows from an end.
 

@@ -11,7 +11,7 @@ import stat
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from agentflow.errors import RunError, UserError
 from agentflow.runtime.journal import (
@@ -104,11 +104,31 @@ def refuse_foreign(path: Path) -> None:
     if len(head) < 100:
         return
     # A new file's header is written by the first transaction, which may still be in the WAL.
-    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as db:
-        try:
+    if int.from_bytes(head[68:72], "big") not in (0, APPLICATION_ID):
+        _refuse_other(path)
+    try:
+        with closing(_opened(path)) as db:
             _check_version(path, db)
-        except sqlite3.Error as error:
-            raise RunError(f"journal {path}: {error}; it was left as it is") from None
+    except sqlite3.Error as error:
+        raise RunError(f"journal {path}: {error}; it was left as it is") from None
+
+
+def _opened(path: Path) -> sqlite3.Connection:
+    """Open a journal for reading; one whose process was killed may have to be recovered first."""
+    where = path.absolute().as_uri()
+    db = sqlite3.connect(f"{where}?mode=ro", uri=True)
+    try:
+        db.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    except sqlite3.OperationalError as error:
+        db.close()
+        if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_READONLY:
+            raise
+        db = sqlite3.connect(f"{where}?mode=rw", uri=True)
+    return db
+
+
+def _refuse_other(path: Path) -> NoReturn:
+    raise RunError(f"journal {path}: a database of another program; it was left as it is, name another file")
 
 
 def _check_version(path: Path, db: sqlite3.Connection) -> int:
@@ -116,9 +136,7 @@ def _check_version(path: Path, db: sqlite3.Connection) -> int:
     (version,) = db.execute("PRAGMA user_version").fetchone()
     (tables,) = db.execute("SELECT count(*) FROM sqlite_master").fetchone()
     if application != APPLICATION_ID and (application or version or tables):
-        raise RunError(
-            f"journal {path}: a database of another program; it was left as it is, name another file"
-        )
+        _refuse_other(path)
     if version > SCHEMA_VERSION:
         raise RunError(
             f"journal {path}: written by a newer agentflow (schema {version}; this knows {SCHEMA_VERSION})"
@@ -153,13 +171,11 @@ def open_reader(path: str | os.PathLike[str]) -> Reader:
     if not file.exists():
         raise UserError(f"no journal {file}: run something with it first, or name another with --journal")
     refuse_foreign(file)
-    db = sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)
     try:
-        made = _check_version(file, db) > 0
+        db = _opened(file)
     except sqlite3.Error as error:
-        db.close()
         raise RunError(f"journal {file}: {error}") from None
-    if not made:
+    if not _check_version(file, db):
         db.close()
         raise UserError(f"journal {file} has no runs yet: its process ended, or has only begun")
     return Reader(db)
