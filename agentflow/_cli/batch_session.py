@@ -126,6 +126,7 @@ class _Hand:
     """The run that Ctrl-C speaks to."""
 
     view: BatchView
+    work: asyncio.Task[object] | None
     run: Run[BatchReport] | None = None
     presses: int = 0
     ended: signal.Signals | None = None
@@ -136,9 +137,9 @@ class _Hand:
 
     def stop(self) -> None:
         self.presses += 1
-        if self.run is None:
-            return
-        if self.presses == 1:
+        if self.run is None or self.run.status not in ("running", "paused"):
+            self._leave()
+        elif self.presses == 1:
             self.view.say("stopping once the prompts under way are answered; Ctrl-C again leaves them")
             self.tasks += (asyncio.create_task(self.run.pause(stop=True)),)
         elif self.presses == 2:
@@ -146,13 +147,20 @@ class _Hand:
 
     def end(self, caught: signal.Signals) -> None:
         self.ended = caught
-        if self.run is not None:
+        if self.run is None or self.run.status not in ("running", "paused"):
+            self._leave()
+        else:
             self.tasks += (asyncio.create_task(self.run.cancel(caught.name)),)
+
+    def _leave(self) -> None:
+        """End what waits for its next batch."""
+        if self.work is not None:
+            self.work.cancel()
 
 
 async def _main(stage: Stage, show: Show) -> int:
     view = BatchView(show)
-    hand = _Hand(view)
+    hand = _Hand(view, asyncio.current_task())
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGINT, hand.stop)
     for ending in _ENDING:
@@ -164,6 +172,9 @@ async def _main(stage: Stage, show: Show) -> int:
             reports = await stage.work(runtime, hand.follow)
     except Exception as fault:
         error = fault
+    except asyncio.CancelledError:
+        if not (hand.presses or hand.ended):
+            raise
     finally:
         for caught in (signal.SIGINT, *_ENDING):
             loop.remove_signal_handler(caught)

@@ -66,10 +66,8 @@ async def survey(
             _watch(found, ids, content)
             key = lane_of(content)
             if key is None:
-                if (
-                    known is not None and known.status == "ok"
-                ):  # answered before something else was wanted of it, such as a score
-                    continue
+                if known is not None and known.status == "ok":
+                    continue  # answered before more was wanted of it, such as `expected_response`
                 found.fault(Problem(content.line, faults(content)[0]))
                 continue
             lane = found.lanes.get(key)

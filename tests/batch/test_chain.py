@@ -180,3 +180,21 @@ def test_watch_passes_by_what_another_process_runs(lab: Lab, server: LoopbackSer
     assert len(lab.lines(name="other")) == 1
     assert run_command(watch) == 0
     assert not file.exists()
+
+
+@pytest.mark.parametrize(("sent", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_watch_that_waits_ends_at_a_signal(
+    lab: Lab, server: LoopbackServer, sent: signal.Signals, status: int
+) -> None:
+    (lab.data / "input").mkdir(parents=True)
+    lab.write(asks(1), name="data/input/quiz.jsonl")
+    command = [*AGENTFLOW, "batch", "watch", "-d", str(lab.data), "--no-color"]
+    with subprocess.Popen(command, cwd=lab.folder, stderr=subprocess.PIPE, text=True) as watch:
+        assert watch.stderr is not None
+        while "1 of 1" not in watch.stderr.readline():
+            pass
+        watch.send_signal(sent)
+        try:
+            assert watch.wait(10) == status
+        finally:
+            watch.kill()
