@@ -176,7 +176,10 @@ def _parse(text: str, file: str, pure: bool) -> tuple[Document, list[Problem]]:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = (mark.line, mark.column) if mark else (0, 0)
-        builder.found.append((place, _syntax(error, text, place)))
+        if "nesting depth" in f"{error.context} {error.problem}":  # newer parsers count ahead of us
+            builder.found.append((builder.too_deep(text, place), f"nested more than {MAX_DEPTH} levels deep"))
+        else:
+            builder.found.append((place, _syntax(error, text, place)))
     except yaml.YAMLError as error:
         builder.found.append(((0, 0), f"not YAML: {' '.join(str(error).split())}"))
     except _Refused as error:
@@ -210,9 +213,25 @@ class _Builder:
         self._anchors: dict[str, Node | None] = {}
         self._documents = 0
         self._values = 0
+        self._last = (0, 0)
+
+    def too_deep(self, text: str, otherwise: tuple[int, int]) -> tuple[int, int]:
+        """Return where brackets behind the last event are first too deep, as far as brackets alone tell."""
+        depth = len(self._stack)
+        first, column = self._last
+        for line, words in enumerate(text.split("\n")[first:], first):
+            for at in range(column if line == first else 0, len(words)):
+                if words[at] in "[{":
+                    if depth >= MAX_DEPTH:
+                        return line, at
+                    depth += 1
+                elif words[at] in "]}":
+                    depth -= 1
+        return otherwise
 
     def take(self, event: yaml.Event) -> None:
         """Take the next event."""
+        self._last = _end(event)
         if isinstance(event, yaml.ScalarEvent):
             self._scalar(event)
         elif isinstance(event, yaml.AliasEvent):
