@@ -213,7 +213,7 @@ class LimitScheduler:
             elif status < 400:
                 self._probing = False
                 if self._ceiling is not None:
-                    self._ceiling.answered(self._running)
+                    self._ceiling.answered(self._running, now - permit.at)
             self._pump()
 
     def _seek(self) -> None:
