@@ -23,19 +23,8 @@ from agentflow_protocols.experiment import APIS, Variable, variables
 
 __all__ = ["Environment", "Options", "endpoint_of", "provider_of"]
 
-# Each api's provider in model strings.
-_PROVIDERS: Mapping[str, str] = MappingProxyType(
-    {
-        "anthropic": "anthropic",
-        "azure-openai": "azure",
-        "gemini": "gemini",
-        "huggingface-tgi": "tgi",
-        "ollama": "ollama",
-        "openai": "openai",
-        "quart": "quart",
-        "vertexai": "vertexai",
-    }
-)
+# The apis whose provider goes by another name in model strings.
+_PROVIDERS: Mapping[str, str] = MappingProxyType({"azure-openai": "azure", "huggingface-tgi": "tgi"})
 _NEEDS_PLACE = ("azure-openai", "huggingface-tgi", "quart")
 _NEEDS_KEY = ("anthropic", "azure-openai", "gemini", "openai")
 # What an address that a provider's own tools take lacks of ours.
@@ -81,7 +70,7 @@ def endpoint_of(api: str, model: str, environment: Environment, **options: Unpac
     options.setdefault("learn", True)
     if api == "test":
         return Endpoint(_trial_model(), **options)
-    if api not in _PROVIDERS:
+    if api not in APIS:
         raise UserError(f"api {api!r} is unknown (known: {', '.join(APIS)})")
     place = environment.get(api, "endpoint", model)
     key = environment.get(api, "key", model)
@@ -93,7 +82,7 @@ def endpoint_of(api: str, model: str, environment: Environment, **options: Unpac
         place = _located(api, place, environment, model)
     elif api == "vertexai":
         place = _vertex_place(environment, model)
-    return Endpoint(f"{_PROVIDERS[api]}:{model}", base_url=place, api_key=key, stream=False, **options)
+    return Endpoint(f"{provider_of(api)}:{model}", base_url=place, api_key=key, stream=False, **options)
 
 
 def provider_of(api: str) -> str:
@@ -117,7 +106,7 @@ def _located(api: str, place: str, environment: Environment, model: str) -> str:
     return place if not end or place.endswith(end) else place + end
 
 
-def _vertex_place(environment: Environment, model: str) -> str | None:
+def _vertex_place(environment: Environment, model: str) -> str:
     project = environment.get("vertexai", "project", model)
     location = environment.get("vertexai", "location", model) or "us-central1"
     if project is None:

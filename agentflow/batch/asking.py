@@ -76,7 +76,7 @@ _ENDS = {"stop": "STOP", "length": "MAX_TOKENS", "content_filter": "SAFETY"}  # 
 
 
 class Asker:
-    """Asks the prompts of one lane. `attempts` is how often a request is sent at most."""
+    """Asks the prompts of one lane."""
 
     def __init__(
         self,
@@ -89,7 +89,6 @@ class Asker:
         api: str | None = None,
         group: str = "",
         scorers: Sequence[Scorer] = (),
-        attempts: int = 5,
     ) -> None:
         self.endpoint = endpoint
         self._store = store
@@ -99,7 +98,6 @@ class Asker:
         self._api = api
         self._group = group
         self._scorers = scorers
-        self._attempts = attempts
 
     async def ask(self, record: Record, known: Known | None, admitted: Callable[[], None]) -> Outcome:
         """Ask the prompt and return what came of it; `admitted` is called when a request goes out.
