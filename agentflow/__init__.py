@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from agentflow.agent import Agent, JsonSchema
     from agentflow.batch import Batch, BatchOptions, BatchReport
     from agentflow.endpoints import Endpoint, Price, Retry, Timeouts
+    from agentflow.environment import Environment, InvalidAction
     from agentflow.errors import (
         AgentflowError,
         EndpointError,
@@ -49,10 +50,12 @@ __all__ = [
     "Context",
     "Endpoint",
     "EndpointError",
+    "Environment",
     "Event",
     "FilePart",
     "ImagePart",
     "Interrupted",
+    "InvalidAction",
     "JsonSchema",
     "LimitExceeded",
     "Limits",
@@ -92,6 +95,7 @@ _HOMES = {
     "agentflow.agent": ("Agent", "JsonSchema"),
     "agentflow.batch": ("Batch", "BatchOptions", "BatchReport"),
     "agentflow.endpoints": ("Endpoint", "Price", "Retry", "Timeouts"),
+    "agentflow.environment": ("Environment", "InvalidAction"),
     "agentflow.errors": (
         "AgentflowError",
         "EndpointError",

@@ -12,6 +12,7 @@ AgentflowError
 │       └── ContextOverflow   the conversation does not fit the model's context window
 ├── ToolError
 │   ├── ToolRetry             the model may call again with better arguments
+│   │   └── InvalidAction     an action that an environment does not allow now (`agentflow.environment`)
 │   └── ToolFailed            it may not
 ├── ProtocolError
 │   ├── LocalProtocolError    our own defect
