@@ -131,8 +131,11 @@ def _asynchow(
         typer.Option(metavar="MODEL", help="Ask it: openai:NAME, builtin:planner, scripted:FILE, oracle, …"),
     ] = None,
     method: Annotated[
-        str, typer.Option(metavar="NAME", help="io, cot, few_shot(K), few_shot_cot(K), plag_explicit, …")
-    ] = "plag_bag",
+        list[str] | None,
+        typer.Option(
+            metavar="NAME", help="io, cot, few_shot(K), few_shot_cot(K), plag_explicit, … Repeatable."
+        ),
+    ] = None,
     form: Annotated[
         str, typer.Option(metavar="NAME", help="adjacency_list, adjacency_matrix, csr or edge_list.")
     ] = "adjacency_list",
@@ -159,18 +162,21 @@ def _asynchow(
     if model is not None:
         from agentflow_bench.asynchow.command import ask_model, asking_of
 
-        asking = asking_of(
-            model,
-            method,
-            form,
-            concurrency,
-            wording=wording,
-            base_url=base_url,
-            api_key_env=api_key_env,
-            temperature=temperature,
-            max_tokens=max_tokens,
-        )
-        status = ask_model(asking, found, count=n, fetched=fetch, fresh=fresh, out=out, as_data=as_json)
+        askings = [
+            asking_of(
+                model,
+                one,
+                form,
+                concurrency,
+                wording=wording,
+                base_url=base_url,
+                api_key_env=api_key_env,
+                temperature=temperature,
+                max_tokens=max_tokens,
+            )
+            for one in dict.fromkeys(method or ["plag_bag"])
+        ]
+        status = ask_model(askings, found, count=n, fetched=fetch, fresh=fresh, out=out, as_data=as_json)
         raise typer.Exit(status)
     if fetch:
         from agentflow_bench.asynchow.original import fetch as fetch_data

@@ -237,6 +237,45 @@ def test_the_oracle_is_always_right(here: Path, method: str) -> None:
     assert "<svg" in (here / f"{result['name']}.svg").read_text()
 
 
+def test_several_methods_are_one_page_and_one_chart(here: Path) -> None:
+    methods = ("--method", "io", "--method", "plag-bag", "--method", "plag_checked", "--method", "io")
+    code, text = ask("--model", "builtin:planner", *methods, "--n", "12", "--json", "--out", here)
+    results = json.loads(text)
+    assert code == 0
+    assert [(one["method"], one["n"]) for one in results] == [
+        ("io", 12),
+        ("plag_bag", 12),
+        ("plag_checked", 12),
+    ]
+    name = "asynchow-builtin_planner-methods-adjacency_list"
+    names = [name, *(one["name"] for one in results)]
+    assert sorted(file.name for file in here.glob("*.svg")) == sorted(f"{name}.svg" for name in names)
+    chart = (here / f"{name}.svg").read_text()
+    assert chart.count("<polyline") == 3
+    assert all(f">{one['method']}</text>" in chart for one in results)
+    page = (here / f"{name}.md").read_text()
+    assert f"({name}.svg)" in page
+    assert f"| [io]({results[0]['name']}.md) | 12 |" in page
+    asked = results[0]["by_kind"]["asynchronous"]["n"]
+    ours = f"100.0% of {asked}"
+    assert f"| builtin:planner, here | {ours} |  |  |  |  | {ours} | {ours} |" in page
+    # The same again asks nothing: what was answered is known.
+    again = json.loads(ask("--model", "builtin:planner", *methods, "--n", "12", "--json", "--out", here)[1])
+    assert [one["tokens"] for one in again] == [one["tokens"] for one in results]
+
+
+def test_the_papers_figures_stand_beside(here: Path) -> None:
+    code, text = ask("--model", "oracle", "--method", "plag_bag", "--out", here)
+    assert code == 0
+    assert "the paper, asynchronous, plag_bag: GPT-4 77.7%, GPT-3.5 35.5%" in text
+    page = (here / "asynchow-oracle-plag_bag-adjacency_list.md").read_text()
+    assert "| GPT-4 | 13.0% | 12.9% | 10.7% | 65.7% | 73.0% | 77.7% |" in page
+    assert "arXiv 2402.02805, Table 2" in page
+    # What it has not measured has no figure of its own.
+    assert "the paper" not in ask("--model", "oracle", "--method", "plag_checked", "--out", here)[1]
+    assert "| GPT-4 |" in (here / "asynchow-oracle-plag_checked-adjacency_list.md").read_text()
+
+
 def test_a_template_words_the_questions(here: Path) -> None:
     file = here / "short.j2"
     file.write_text(

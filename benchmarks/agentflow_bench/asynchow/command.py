@@ -7,7 +7,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from agentflow._cli.say import error_line
@@ -17,13 +17,13 @@ from agentflow.runtime import Runtime
 from agentflow.runtime.loop import new_loop, run_in
 from agentflow_bench.asynchow.original import fetch
 from agentflow_bench.asynchow.questions import Question, draw, read_questions
-from agentflow_bench.asynchow.report import as_markdown, as_svg, as_text
+from agentflow_bench.asynchow.report import as_markdown, as_svg, as_text, methods_markdown
 from agentflow_bench.asynchow.run import Asker, Asking, Row, Tally
 from agentflow_bench.asynchow.wording import Wording
 from agentflow_bench.report import command_line, environment
 from agentflow_protocols.plan import FORMS
 
-__all__ = ["Progress", "ask_model", "asking_of", "run_questions", "write"]
+__all__ = ["Progress", "ask_model", "asking_of", "run_questions", "write", "write_methods"]
 
 _FAULTS = 3  # that are told; the rows have all
 _PLAIN_S = 10.0  # between two lines of progress where there is no terminal
@@ -66,7 +66,7 @@ def asking_of(
 
 
 def ask_model(
-    asking: Asking,
+    askings: Sequence[Asking],
     data: Path | None,
     *,
     count: int | None,
@@ -76,11 +76,38 @@ def ask_model(
     as_data: bool,
     journals: Path = Path(".agentflow"),
 ) -> int:
-    """Ask the questions, write what came of it, print the figures, and return the exit status."""
+    """Ask the questions by one method after the other, write and print what came of it.
+
+    Each has its own journal, and so goes on where it was. Return the exit status.
+    """
+    askings = list({asking.name: asking for asking in askings}.values())
     if count is not None and count < 1:
         raise UserError(f"--n must be 1 or more, not {count}")
     path = fetch() if fetched else data
     questions = draw(read_questions(path), count)
+    where = "the project's own sample" if path is None else f"{len(questions)} of {path.name or path}"
+    results: list[dict[str, object]] = []
+    for asking in askings:
+        if len(askings) > 1:
+            sys.stderr.write(f"{asking.method}:\n")
+        try:
+            rows, result = _ask(asking, questions, journals, fresh=fresh)
+        except KeyboardInterrupt:
+            sys.stderr.write("stopped; the same command goes on with it\n")
+            return 130
+        results.append(result)
+        _tell(write(out, asking.name, rows, result, where))
+    if len(askings) > 1:
+        _tell(write_methods(out, askings[0].all_methods, results, where))
+    told: object = results if len(askings) > 1 else results[0]
+    print(json.dumps(told, indent=2, ensure_ascii=False) if as_data else as_text(*results))
+    return 1 if any(result["failed"] for result in results) else 0
+
+
+def _ask(
+    asking: Asking, questions: Sequence[Question], journals: Path, *, fresh: bool
+) -> tuple[list[Row], dict[str, object]]:
+    """Ask by one method; return the rows and the figures."""
     journal = journals / f"{asking.name}.db"
     if fresh:
         for file in journals.glob(f"{asking.name}.db*"):
@@ -90,17 +117,14 @@ def ask_model(
     began = time.perf_counter()
     try:
         rows = run_in(lambda: new_loop("wall"), run_questions(asking, questions, journal, progress))
-    except KeyboardInterrupt:
+    finally:
         progress.end()
-        sys.stderr.write("stopped; the same command goes on with it\n")
-        return 130
-    progress.end()
-    result = progress.tally.as_json(asking, time.perf_counter() - began)
-    where = "the project's own sample" if path is None else f"{len(questions)} of {path.name or path}"
-    for file in write(out, asking.name, rows, result, where):
+    return rows, progress.tally.as_json(asking, time.perf_counter() - began)
+
+
+def _tell(files: Sequence[Path]) -> None:
+    for file in files:
         sys.stderr.write(f"wrote {file}\n")
-    print(json.dumps(result, indent=2, ensure_ascii=False) if as_data else as_text(result))
-    return 1 if progress.tally.failed else 0
 
 
 async def run_questions(
@@ -121,12 +145,22 @@ async def run_questions(
 
 def write(out: Path, name: str, rows: Sequence[Row], result: dict[str, object], where: str) -> list[Path]:
     """Write rows, page and plot into `out`, and return their paths."""
-    out.mkdir(parents=True, exist_ok=True)
     texts = {
         "jsonl": "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows),
         "md": as_markdown(result, command_line(), where, environment()),
         "svg": as_svg(result),
     }
+    return _written(out, name, texts)
+
+
+def write_methods(out: Path, name: str, results: Sequence[dict[str, object]], where: str) -> list[Path]:
+    """Write the page and the plot of several methods into `out`, and return their paths."""
+    page = methods_markdown(name, results, command_line(), where, environment())
+    return _written(out, name, {"md": page, "svg": as_svg(*results)})
+
+
+def _written(out: Path, name: str, texts: Mapping[str, str]) -> list[Path]:
+    out.mkdir(parents=True, exist_ok=True)
     written = []
     for ending, text in texts.items():
         path = out / f"{name}.{ending}"

@@ -45,7 +45,15 @@ class Asking:
     @property
     def name(self) -> str:
         """The name of the files that come of it."""
-        parts = [self.model, str(self.method), self.form]
+        return self._named(str(self.method))
+
+    @property
+    def all_methods(self) -> str:
+        """The name of the files that tell of it and of other methods."""
+        return self._named("methods")
+
+    def _named(self, method: str) -> str:
+        parts = [self.model, method, self.form]
         if self.wording is not None:
             parts.append(self.wording.name)
         how = (self.base_url, self.temperature, self.max_tokens)
