@@ -45,7 +45,7 @@ def _leave_folder(namespace: Mapping[str, object]) -> None:
 
 pytest_collect_file = Sybil(
     parsers=[AsyncPython(), SkipParser()],
-    patterns=["*.md", "agentflow/**/*.py", "protocols/**/*.py"],
+    patterns=["*.md", "agentflow/**/*.py", "protocols/**/*.py", "benchmarks/agentflow_bench/**/*.py"],
     document_types={".py": PythonDocStringDocument},
     setup=_enter_folder,
     teardown=_leave_folder,

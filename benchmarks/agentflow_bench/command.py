@@ -161,22 +161,14 @@ def _asynchow(
     found = _found("asynchow", data)
     if model is not None:
         from agentflow_bench.asynchow.command import ask_model, asking_of
+        from agentflow_bench.trials.asked import AskedModel
+        from agentflow_bench.trials.run import Keeping
 
-        askings = [
-            asking_of(
-                model,
-                one,
-                form,
-                concurrency,
-                wording=wording,
-                base_url=base_url,
-                api_key_env=api_key_env,
-                temperature=temperature,
-                max_tokens=max_tokens,
-            )
-            for one in dict.fromkeys(method or ["plag_bag"])
-        ]
-        status = ask_model(askings, found, count=n, fetched=fetch, fresh=fresh, out=out, as_data=as_json)
+        asked = AskedModel.of(model, base_url, api_key_env, temperature, max_tokens)
+        methods = dict.fromkeys(method or ["plag_bag"])
+        askings = [asking_of(asked, one, form, concurrency, wording=wording) for one in methods]
+        keeping = Keeping(out, fresh=fresh)
+        status = ask_model(askings, found, keeping, count=n, fetched=fetch, as_data=as_json)
         raise typer.Exit(status)
     if fetch:
         from agentflow_bench.asynchow.original import fetch as fetch_data
@@ -225,11 +217,16 @@ def _list() -> None:
             _print(f"  {measure.name}: {measure.what}")
 
 
-def _compare(before: Path, after: Path) -> None:
-    """Compare two JSON results of a suite."""
+def _compare(before: Path, after: Path, as_json: Json = False) -> None:
+    """Compare two results of a bench: two rows files case by case, or the figures of two JSON results."""
     from agentflow_bench.report import compare
+    from agentflow_bench.trials.compare import compare_rows
 
-    _print(compare(before, after))
+    if before.suffix == after.suffix == ".jsonl":
+        told = compare_rows(before, after)
+        _print(json.dumps(told.as_json(), indent=2) if as_json else told.as_text())
+    else:
+        _print(compare(before, after))
 
 
 def _check_names(suite: Suite, names: list[str]) -> None:

@@ -25,8 +25,11 @@ from agentflow_bench.asynchow.command import asking_of
 from agentflow_bench.asynchow.oracle import longest_words
 from agentflow_bench.asynchow.original import COMMIT, digest_of, fetch, read_original
 from agentflow_bench.asynchow.questions import SAMPLE, draw, question_of, read_questions
-from agentflow_bench.asynchow.run import Asker, Asking, Tally, slug
+from agentflow_bench.asynchow.run import Asking, trials_of
 from agentflow_bench.command import app
+from agentflow_bench.trials import Row, try_all
+from agentflow_bench.trials.asked import AskedModel
+from agentflow_bench.trials.summary import Tally, tally
 from agentflow_protocols.plan import total
 
 ROOT = Path(__file__).parents[2]
@@ -227,13 +230,14 @@ def test_the_oracle_is_always_right(here: Path, method: str) -> None:
     result = json.loads(text)
     assert code == 0
     assert (result["n"], result["right"], result["exact"], result["failed"]) == (24, 24, 24, 0)
-    assert result["by_kind"]["parallel"] == {"n": 4, "right": 4, "share": 1.0}
+    parallel = result["by_kind"]["parallel"]
+    assert (parallel["n"], parallel["right"], parallel["share"], parallel["exact"]) == (4, 4, 1.0, 4)
     assert list(result["by_complexity"])[:3] == ["5", "7", "8"]
     rows = [json.loads(line) for line in (here / f"{result['name']}.jsonl").read_text().splitlines()]
     assert len(rows) == 24
     assert {"prompt", "answer", "parsed", "gold", "right"} <= set(rows[0])
     page = (here / f"{result['name']}.md").read_text()
-    assert "| 24 | 24 (100.0 %) | 24 |" in page
+    assert f"| oracle, {method}, adjacency_list | 24 | 24 (100.0 %) | 86.2 to 100.0 % | 24 |" in page
     assert "<svg" in (here / f"{result['name']}.svg").read_text()
 
 
@@ -255,10 +259,14 @@ def test_several_methods_are_one_page_and_one_chart(here: Path) -> None:
     assert all(f">{one['method']}</text>" in chart for one in results)
     page = (here / f"{name}.md").read_text()
     assert f"({name}.svg)" in page
-    assert f"| [io]({results[0]['name']}.md) | 12 |" in page
     asked = results[0]["by_kind"]["asynchronous"]["n"]
-    ours = f"100.0% of {asked}"
-    assert f"| builtin:planner, here | {ours} |  |  |  |  | {ours} | {ours} |" in page
+    kinds = list(results[0]["by_kind"])
+    cells = " | ".join(
+        f"{results[0]['by_kind'][kind]['n']} of {results[0]['by_kind'][kind]['n']}" for kind in kinds
+    )
+    assert f"| io | {cells} |" in page
+    assert f"{asked} of {asked}" in cells
+    assert "| *GPT-4, plag_bag* | 77.7 % |" in page.replace("| - ", "")
     # The same again asks nothing: what was answered is known.
     again = json.loads(ask("--model", "builtin:planner", *methods, "--n", "12", "--json", "--out", here)[1])
     assert [one["tokens"] for one in again] == [one["tokens"] for one in results]
@@ -267,13 +275,16 @@ def test_several_methods_are_one_page_and_one_chart(here: Path) -> None:
 def test_the_papers_figures_stand_beside(here: Path) -> None:
     code, text = ask("--model", "oracle", "--method", "plag_bag", "--out", here)
     assert code == 0
-    assert "the paper, asynchronous, plag_bag: GPT-4 77.7%, GPT-3.5 35.5%" in text
+    assert (
+        "published (Lin et al., ICML 2024, arXiv 2402.02805, Table 2): GPT-4, plag_bag: asynchronous 77.7 %;"
+        in text
+    )
     page = (here / "asynchow-oracle-plag_bag-adjacency_list.md").read_text()
-    assert "| GPT-4 | 13.0% | 12.9% | 10.7% | 65.7% | 73.0% | 77.7% |" in page
+    assert "*GPT-4, plag_bag*" in page
+    assert "| 77.7 % | 35.5 % |" in page
     assert "arXiv 2402.02805, Table 2" in page
-    # What it has not measured has no figure of its own.
-    assert "the paper" not in ask("--model", "oracle", "--method", "plag_checked", "--out", here)[1]
-    assert "| GPT-4 |" in (here / "asynchow-oracle-plag_checked-adjacency_list.md").read_text()
+    # What it has not measured has no figure.
+    assert "published" not in ask("--model", "oracle", "--method", "plag_checked", "--out", here)[1]
 
 
 def test_a_template_words_the_questions(here: Path) -> None:
@@ -312,21 +323,20 @@ def test_other_questions_of_the_same_name_are_asked_anew(here: Path) -> None:
 
 
 def test_wrong_options(here: Path) -> None:
+    oracle = AskedModel("oracle")
     with pytest.raises(UserError, match="did you mean `plag_bag`"):
-        asking_of("oracle", "plag_bog", "csr", 1)
+        asking_of(oracle, "plag_bog", "csr", 1)
     with pytest.raises(UserError, match="--form matrix"):
-        asking_of("oracle", "io", "matrix", 1)
+        asking_of(oracle, "io", "matrix", 1)
     with pytest.raises(UserError, match="--n must be 1 or more"):
         ask("--model", "oracle", "--n", "0")
     with pytest.raises(UserError, match="--concurrency"):
-        asking_of("oracle", "io", "csr", 0)
+        asking_of(oracle, "io", "csr", 0)
     with pytest.raises(UserError, match="--max-tokens"):
-        asking_of("oracle", "io", "csr", 1, max_tokens=0)
+        ask("--model", "oracle", "--max-tokens", "0")
     with pytest.raises(UserError, match="--temperature warm"):
-        asking_of("oracle", "io", "csr", 1, temperature="warm")
-    assert asking_of("oracle", "io", "csr", 1, temperature="none").temperature is None
-    assert slug("scripted:/some/where/a file.yaml") == "a_file.yaml"
-    assert slug("openai:gpt-5") == "openai_gpt_5"
+        ask("--model", "oracle", "--temperature", "warm")
+    assert AskedModel.of("m", None, None, "none", None).temperature is None
 
 
 async def test_nothing_is_asked_twice(tmp_path: Path) -> None:
@@ -339,24 +349,30 @@ async def test_nothing_is_asked_twice(tmp_path: Path) -> None:
         return EndpointUnavailable("no connection") if task in broken else answers[task]
 
     model = FakeEndpoint(answer, retry=1)
-    asking = Asking("fake", method_of("io"), "adjacency_list", concurrency=1)
+    asking = Asking(AskedModel("fake"), method_of("io"), "adjacency_list", concurrency=1)
+    trials = trials_of(asking, questions, model)
 
     async def sitting(most: int) -> Tally:
-        tally, asker = Tally(), Asker(asking, questions, model)
+        seen: list[Row] = []
+
+        def told(row: Row) -> None:
+            seen.append(row)
+            if len(seen) == most:
+                raise KeyboardInterrupt
+
         async with Runtime(journal=tmp_path / "how.db") as runtime:
-            async with asker.rows(runtime) as results:
-                async for result in results:
-                    tally.count(asker.row(result))
-                    if tally.asked == most:
-                        break
-        return tally
+            try:
+                await try_all(trials, runtime, told=told)
+            except KeyboardInterrupt:
+                pass
+        return tally(seen)
 
     first = await sitting(7)
     assert first.failed == 1
     broken.clear()
     asked = len(model.requests)
     second = await sitting(100)
-    assert (second.asked, second.right, second.failed) == (24, 24, 0)
+    assert (second.n, second.right, second.failed) == (24, 24, 0)
     texts = [request.messages[-1].text for request in model.requests]
     again = [text for text in texts[asked:] if text in texts[:asked]]
     assert len(again) <= 2  # the one that failed, and one that was under way when the sitting ended

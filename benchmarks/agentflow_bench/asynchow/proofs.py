@@ -6,12 +6,14 @@ import random
 import time
 from collections.abc import Sequence
 
-from agentflow.endpoints import Endpoint
 from agentflow.plan.methods import METHODS, method_of
 from agentflow.runtime import Runtime
 from agentflow_bench.asynchow.questions import Question, draw, read_questions
-from agentflow_bench.asynchow.run import Asker, Asking, Tally
+from agentflow_bench.asynchow.run import Asking, trials_of
 from agentflow_bench.measure import Bar, Figure, Measure, Setting
+from agentflow_bench.trials import try_all
+from agentflow_bench.trials.asked import AskedModel
+from agentflow_bench.trials.summary import Tally, tally
 from agentflow_protocols.duration import seconds_range
 from agentflow_protocols.plan import (
     FORMS,
@@ -45,7 +47,7 @@ async def _oracle(setting: Setting) -> Sequence[Figure]:
     questions = read_questions(setting.data)
     if setting.quick:
         questions = draw(questions, 100)
-    tally = await _asked("oracle", "io", questions)
+    told = await _asked("oracle", "io", questions)
     inexact = sum(question.id in _INEXACT for question in questions)
     some = draw(questions, 200)
     computed = [
@@ -54,9 +56,9 @@ async def _oracle(setting: Setting) -> Sequence[Figure]:
     ]
     return [
         *computed,
-        Figure("questions", tally.asked),
-        Figure("right by overlap", tally.right, bar=Bar("==", len(questions))),
-        Figure("exactly equal", tally.exact, bar=Bar("==", len(questions) - inexact)),
+        Figure("questions", told.n),
+        Figure("right by overlap", told.right, bar=Bar("==", len(questions))),
+        Figure("exactly equal", told.truths["exact"], bar=Bar("==", len(questions) - inexact)),
     ]
 
 
@@ -65,21 +67,16 @@ async def _planner(setting: Setting) -> Sequence[Figure]:
     figures: list[Figure] = []
     for method in METHODS:
         for form in FORMS if method in ("plag_explicit", "plag_bag") else FORMS[:1]:
-            tally = await _asked("builtin:planner", method, questions, form)
+            told = await _asked("builtin:planner", method, questions, form)
             name = f"{method}, {form}" if method in ("plag_explicit", "plag_bag") else method
-            figures.append(Figure(name, tally.right, bar=Bar("==", len(questions))))
+            figures.append(Figure(name, told.right, bar=Bar("==", len(questions))))
     return figures
 
 
 async def _asked(model: str, method: str, questions: Sequence[Question], form: str = FORMS[0]) -> Tally:
-    asking = Asking(model, method_of(method), next(one for one in FORMS if one == form))
-    endpoint = None if model == "oracle" else Endpoint(model)
-    asker, tally = Asker(asking, questions, endpoint), Tally()
+    asking = Asking(AskedModel(model), method_of(method), next(one for one in FORMS if one == form))
     async with Runtime() as runtime:
-        async with asker.rows(runtime) as results:
-            async for result in results:
-                tally.count(asker.row(result))
-    return tally
+        return tally(await try_all(trials_of(asking, questions), runtime))
 
 
 def random_plan(chance: random.Random, most: int = 12) -> PlanText:

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-__all__ = ["ACCURACY", "METHODS", "SOURCE", "column_of", "paper_lines", "paper_table"]
+from agentflow_bench.trials import Published
+
+__all__ = ["ACCURACY", "METHODS", "NOTE", "SOURCE", "published"]
 
 SOURCE = "Lin et al., ICML 2024, arXiv 2402.02805, Table 2"
 
@@ -23,51 +25,20 @@ ACCURACY: Mapping[str, tuple[float, ...]] = {
     "Mistral-7B-Instruct": (0.078, 0.070, 0.098, 0.149, 0.161, 0.146),
 }
 
-_CARE = (
-    "Its models answered the 1.6 thousand asynchronous questions; ours is the share of the asynchronous ones"
-    " that were asked here. Its prompts for PLaG show three worked examples, those here none. By every"
-    " method accuracy falls as graphs grow (section 5.1)."
+NOTE = (
+    "An answer is right when it and the known one have a time in common, `exact` when they are the same."
+    " Complexity is |V| + |E| of the question's graph, with START and END. The paper's models answered the"
+    " 1.6 thousand asynchronous questions; its prompts for PLaG show three worked examples, those here"
+    " none. By every method its accuracy falls as graphs grow (section 5.1)."
 )
 
 
-def column_of(method: str) -> int | None:
-    """Return which of the paper's columns a method is, None for one that the paper has not."""
-    return METHODS.index(method) if method in METHODS else None
-
-
-def paper_table(model: str, ours: Mapping[str, tuple[int, int]]) -> list[str]:
-    """Return a page's section: `ours` is (right, asked) of the asynchronous questions by method."""
-    more = [method for method in ours if method not in METHODS]
-    head = [*METHODS, *more]
-    own = [_share(*ours[method]) if method in ours else "" for method in head]
-    rows = [
-        [f"{model}, here", *own],
-        *(
-            [name, *(f"{share:.1%}" for share in shares), *("" for _ in more)]
-            for name, shares in ACCURACY.items()
-        ),
-    ]
+def published(method: str) -> list[Published]:
+    """Return what the paper found by a method; nothing for one that it has not."""
+    if method not in METHODS:
+        return []
+    column = METHODS.index(method)
     return [
-        "",
-        "## Beside the paper's figures",
-        "",
-        f"Right answers to asynchronous questions; {SOURCE}. {_CARE}",
-        "",
-        "| model | " + " | ".join(head) + " |",
-        "|---" * (len(head) + 1) + "|",
-        *(f"| {' | '.join(row)} |" for row in rows),
+        Published(f"{model}, {method}", SOURCE, by={"kind": {"asynchronous": shares[column]}})
+        for model, shares in ACCURACY.items()
     ]
-
-
-def paper_lines(methods: Mapping[str, object]) -> list[str]:
-    """Return what the paper found by each of some methods, a line each; nothing for one that it has not."""
-    lines = []
-    for method in methods:
-        if (column := column_of(method)) is not None:
-            told = ", ".join(f"{name} {shares[column]:.1%}" for name, shares in ACCURACY.items())
-            lines.append(f"  the paper, asynchronous, {method}: {told}")
-    return [*lines, f"  ({SOURCE})"] if lines else []
-
-
-def _share(right: int, asked: int) -> str:
-    return f"{right / asked:.1%} of {asked}" if asked else "-"

@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Literal, TypeAlias
 
+from typing_extensions import TypeAliasType
+
 __all__ = [
     "CallReady",
     "CallStarted",
@@ -31,7 +33,7 @@ __all__ = [
     "Usage",
 ]
 
-Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
+Json = TypeAliasType("Json", "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None")
 Role: TypeAlias = Literal["system", "user", "assistant", "tool"]
 
 
