@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Changes"]
 
-_KEY = "change"
+_KEY = "plan/change"  # a key that no step can have: its name has no slash
 _MARK = "$output"
 
 
@@ -61,6 +61,8 @@ class Changes:
 
     def add(self, step: Step[object], *, put: bool = True) -> None:
         """Add a step."""
+        if self._executor.over:
+            raise UserError(f"plan {self._plan.name} has ended: {step.name} would not be run")
         if self._executor.find(step.name) is not None:
             raise UserError(f"plan {self._plan.name}: there is a step {step.name!r} already")
         self._plan.check_needs(step)
@@ -79,6 +81,11 @@ class Changes:
     def drop(self, number: int, *, put: bool = True) -> None:
         """Take a step out."""
         node = self._waiting(number)
+        if node.instead_of is not None and self._executor.nodes[node.instead_of].bar.state == "failed":
+            failed = self._executor.nodes[node.instead_of].key
+            raise UserError(
+                f"plan {self._plan.name}: step {node.key} runs in the place of {failed}, which has failed"
+            )
         for later in node.before:
             taker = self._executor.nodes[later]
             taken = outputs_in([taker.step.args, taker.step.kwargs])
@@ -98,12 +105,23 @@ class Changes:
         callee = callee_of(node.key, function)
         step: Step[object] = Step(node.key, function, tuple(args))
         step.said.after, step.said.when = node.step.said.after, node.step.said.when
+        if node.step.kind != "call":
+            self._refuse_other_kind(node, step)
         after = [self.number(one) for one in step.waits_for()]
         self._refuse_cycle(number, after)
+        if node.instead_of is not None and node.instead_of not in after:
+            after.append(node.instead_of)
         if put:
             said = {"args": self._said(step.args, step.name), "run": word or self._word(function, step.name)}
             self._put("replace", node.key, said)
         self._edit.replace(number, step, callee, after)
+
+    def _refuse_other_kind(self, node: Node, step: Step[object]) -> None:
+        where = f"plan {self._plan.name}: step {node.key}"
+        if node.step.kind == "any":
+            raise UserError(f"{where} takes the first of several steps; it can't be replaced")
+        if len(step.args) != 1:
+            raise UserError(f"{where} maps over a list: replace it with one argument, not {len(step.args)}")
 
     def repeat(self) -> None:
         """Make the changes of an earlier process again."""
@@ -186,8 +204,9 @@ class Changes:
                     path.append(seen[path[-1]])
                 names = " -> ".join(nodes[one].key for one in [*reversed(path), number])
                 raise UserError(f"plan {self._plan.name}: that would be a cycle: {names}")
-            for later in nodes[here].before:
-                if later not in seen:
+            of = nodes[here].instead_of  # who waits for that one waits for its stand-in, too
+            for later in (*nodes[here].before, *(() if of is None else nodes[of].before)):
+                if later not in seen and later != of:
                     seen[later] = here
                     left.append(later)
 

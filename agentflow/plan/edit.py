@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from agentflow.plan.call import Callee
 from agentflow.plan.node import Node
-from agentflow.plan.states import FINAL
 from agentflow.plan.step import Step
 
 if TYPE_CHECKING:
@@ -38,7 +37,7 @@ class Edit:
         if node.bar.state == "ready":
             executor.queue.drop(number, node.needs)
         executor.end(node, "dropped")
-        executor.release(number, node, None)
+        executor.release(number, node, None, "skipped")
         self._go_on()
 
     def replace(self, number: int, step: Step[object], callee: Callee, after: Sequence[int]) -> None:
@@ -62,11 +61,15 @@ class Edit:
         for earlier in after:
             before = executor.nodes[earlier]
             before.before.append(number)
-            node.missing += before.bar.state not in FINAL
-            failed = failed or before.bar.state in ("failed", "cancelled")
+            if earlier == node.instead_of:
+                node.missing += before.bar.state != "failed"
+                continue
+            end = executor.ends.end_of(before)
+            node.missing += end is None
+            failed = failed or end == "failed"
         self._raise_urgency(number)
         if failed:
-            executor.cancel(number, node)
+            executor.ends.cancel(number, node)
         elif node.missing == 0 and executor.group is not None:
             executor.make_ready(number, node)
         self._go_on()

@@ -11,18 +11,19 @@ import time
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, cast
 
-from agentflow.errors import PlanFailed
+from agentflow.errors import PlanFailed, RunError
 from agentflow.plan.attempts import Attempts
 from agentflow.plan.call import Callee, callee_of
 from agentflow.plan.changes import Changes
+from agentflow.plan.ends import End, Ends
 from agentflow.plan.maps import Maps
 from agentflow.plan.node import Node
 from agentflow.plan.outputs import Outputs
 from agentflow.plan.ready import ReadyQueue, needs_of
-from agentflow.plan.states import FINAL, Bar, State
+from agentflow.plan.states import Bar, State
 from agentflow.plan.step import Output, Step, resolved
 from agentflow.runtime.ledger import decode, digest, encode
-from agentflow_protocols.trace import Event, StepFailed, StepFinished, StepReady, StepSkipped, StepStarted
+from agentflow_protocols.trace import Event, StepFinished, StepReady, StepStarted
 
 if TYPE_CHECKING:
     from agentflow.plan.graph import Graph
@@ -45,7 +46,7 @@ class Executor:
         self._input = input
         self._durable = context.ledger.durable
         self.queue = ReadyQueue(plan.resources)
-        self._outputs = Outputs()
+        self.outputs = Outputs()
         self.ledger = context.ledger
         self.changes = 0  # how often it was changed while it ran
         self._active = 0
@@ -54,17 +55,16 @@ class Executor:
         self._open = plan.open
         self._names: dict[str, int] = {}
         self._ended = asyncio.Event()
-        self._cancelling: set[int] = set()
+        self.cancelling: set[int] = set()  # whose end was asked for
         self._fresh: list[int] = []  # became ready since steps were last started
         self._attempts = Attempts(context)
         self._filling = False
         self.now = self._state.clock.time()
-        self._failed: dict[str, str] = {}
-        self._cause: BaseException | None = None
+        self.ends = Ends(self)
         self._callees: dict[int, Callee] = {}
         self.numbers: dict[int, int] = {}
         self.nodes: list[Node] = []
-        self._maps = Maps(self)
+        self.maps = Maps(self)
         critical = set(graph.critical_path)
         for number, step in enumerate(plan.steps):
             node = self.node(step, step.name, graph.ranks[number])
@@ -102,18 +102,21 @@ class Executor:
         self._state.live = self
         self.left += self.plan.open
         Changes(self).repeat()
-        async with asyncio.TaskGroup() as group:
-            self.group = group
-            for number, node in enumerate(self.nodes):
-                if node.missing == 0:
-                    self.make_ready(number, node)
-            self.pump()
-            if self.left:
-                await self._ended.wait()
-        self.group = None
-        if self._failed:
+        try:
+            async with asyncio.TaskGroup() as group:
+                self.group = group
+                for number, node in enumerate(self.nodes):
+                    if node.missing == 0:
+                        self.make_ready(number, node)
+                self.pump()
+                if self.left:
+                    await self._ended.wait()
+        finally:
+            self._ended.set()
+            self.group = None
+        if self.ends.failed:
             self._raise()
-        return self._outputs
+        return self.outputs
 
     def gantt(self) -> list[Bar]:
         """Return the steps on the plan's time line, in the order in which they were added."""
@@ -121,22 +124,27 @@ class Executor:
 
     def _raise(self) -> None:
         states: dict[str, str] = {node.key: node.bar.state for node in self.nodes}
-        name, fault = next(iter(self._failed.items()))
-        more = f" (and {len(self._failed) - 1} more)" if len(self._failed) > 1 else ""
+        name, fault = next(iter(self.ends.failed.items()))
+        more = f" (and {len(self.ends.failed) - 1} more)" if len(self.ends.failed) > 1 else ""
         rest = sum(state == "cancelled" for state in states.values())
         after = f"; {rest} steps were not run for it" if rest else ""
         error = PlanFailed(
             f"plan {self.plan.name}: step {name} failed{more}: {fault}{after}",
             states=states,
-            faults=self._failed,
+            faults=self.ends.failed,
         )
-        raise error from self._cause
+        raise error from self.ends.cause
 
     # Changes while it runs; see `Changes`.
 
     def find(self, name: str) -> int | None:
         """Return the number of the step of this name."""
         return self._names.get(name)
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more can begin."""
+        return self._ended.is_set()
 
     def tell(self, event: Event) -> None:
         """Tell an event of the plan's run."""
@@ -232,41 +240,61 @@ class Executor:
         node.bar.start = self.now = self._state.clock.time()
         node.task = cast("asyncio.Task[None] | None", asyncio.current_task())
         try:
-            if node.parent is None:
-                if step.said.when is not None and not self._wanted(step):
-                    self._skip(number, node, "its condition is false")
-                    return
-                if step.kind == "map":
-                    self._maps.begin(number, node, self._give)
-                    return
-                if step.kind == "any":
-                    self.settle(number, node, node.value)
-                    return
+            if node.parent is None and step.said.when is not None and not self._wanted(step):
+                self.queue.release(node.needs)
+                self.ends.skip(number, node, "its condition is false")
+                return
+            if self._durable and (fault := self.ends.passed_over(node)) is not None:
+                self.queue.release(node.needs)
+                self.ends.fail(number, node, RunError(fault), fault)
+                return
+            if node.parent is None and step.kind != "call":
+                self._gather(number, node)
+                return
             self._state.emit(StepStarted(node.key))
             # What has a run of its own passes the gate there: while it counted here, it could not.
             with nullcontext() if cast("Callee", node.callee).child else self._state.gate.busy():
                 value = await self._value(node)
         except asyncio.CancelledError:
-            if number not in self._cancelling:
+            if not self._withdrawn(number):
                 raise
-            self._cancelling.discard(number)
-            cast("asyncio.Task[None]", asyncio.current_task()).uncancel()
             self.queue.release(node.needs)
-            self.cancel(number, node)
+            self.ends.cancel(number, node)
         except Exception as error:
             self.queue.release(node.needs)
-            self.fail(number, node, error)
+            if self.cancelling and self._withdrawn(number):  # it failed on its way out
+                self.ends.cancel(number, node)
+            else:
+                self.ends.fail(number, node, error)
         else:
+            if self.cancelling:
+                self._withdrawn(number)
             if node.needs:
                 self.queue.release(node.needs)
             self.settle(number, node, value)
+
+    def _withdrawn(self, number: int) -> bool:
+        """Return whether a step was cancelled by its plan, and nothing else than that was."""
+        if number not in self.cancelling:
+            return False
+        self.cancelling.discard(number)
+        return not cast("asyncio.Task[None]", asyncio.current_task()).uncancel()
+
+    def _gather(self, number: int, node: Node) -> None:
+        """Begin a map, or let a join have the value of its first."""
+        if node.step.kind == "map":
+            self.maps.begin(number, node, self._give)
+        elif self.ends.all_skipped(node):
+            self.ends.skip(number, node, "all steps that it takes the first of were skipped")
+        else:
+            self.settle(number, node, node.value)
 
     def _wanted(self, step: Step[object]) -> bool:
         when = step.said.when
         if isinstance(when, Output):
             return bool(self._give(when.step))
         assert when is not None
-        return bool(when(self._outputs))
+        return bool(when(self.outputs))
 
     def _give(self, step: Step[object]) -> object:
         if step.kind == "input":
@@ -296,7 +324,7 @@ class Executor:
         await self._ledger.barrier()
         return value
 
-    # What follows from an end.
+    # What follows from an end; where not all of what waits has to wait on, `Ends` says what.
 
     def end(self, node: Node, state: State) -> None:
         """Put a node into its last state."""
@@ -313,27 +341,15 @@ class Executor:
         self.end(node, "done")
         self._state.emit(StepFinished(node.key))
         if node.parent is not None:
-            self._maps.done(node, value)
+            self.maps.done(node, value)
             return
         if node.instead_of is not None:
-            self._stand_in(node.instead_of, node, value)
-        self._outputs[node.key] = value
+            self.ends.stood_in(node.instead_of, number, value, "well")
+        self.outputs[node.key] = value
         self.release(number, node, value)
 
-    def _skip(self, number: int, node: Node, why: str) -> None:
-        """A step is passed over; what comes after it goes on with None."""
-        self.queue.release(node.needs)
-        self.end(node, "skipped")
-        self._state.emit(StepSkipped(node.key, why))
-        node.value = None
-        if node.instead_of is None:
-            self._outputs[node.key] = None
-        else:
-            self._stand_in(node.instead_of, node, None)
-        self.release(number, node, None)
-
-    def release(self, number: int, node: Node, value: object) -> None:
-        """Let what waits for a step know that it has ended."""
+    def release(self, number: int, node: Node, value: object, how: End = "well") -> None:
+        """Let what waits for a step know that it has ended, well or with nothing."""
         for later in node.before:
             after = self.nodes[later]
             if after.plain:
@@ -341,143 +357,4 @@ class Executor:
                 if not after.missing:
                     self.make_ready(later, after)
             else:
-                self._arrived(later, number, value, well=True)
-
-    def _arrived(self, later: int, number: int, value: object, *, well: bool) -> None:
-        after = self.nodes[later]
-        if after.bar.state in FINAL:
-            return
-        if after.step.kind == "any":
-            if well and after.bar.state == "waiting":
-                after.value = value
-                self.make_ready(later, after)
-                self._end_losers(after, number)
-            elif not well and self._lost(after):
-                self._spread(later)
-            return
-        if after.instead_of == number:
-            if well:  # there is nothing to stand in for
-                self._skip_unneeded(later, after)
-            else:
-                self._count(later, after)
-            return
-        if well:
-            self._count(later, after)
-        else:
-            self.cancel(later, after)
-
-    def _lost(self, node: Node) -> bool:
-        """One of the steps that a join on the first takes has failed; return whether it fails with it."""
-        node.missing -= 1
-        if node.missing or node.bar.state != "waiting":
-            return False
-        fault = "none of the steps that it takes the first of ended well"
-        node.bar.error = self._failed[node.key] = fault
-        self._state.emit(StepFailed(node.key, fault))
-        self.end(node, "failed")
-        return True
-
-    def _count(self, number: int, node: Node) -> None:
-        node.missing -= 1
-        if node.missing == 0:
-            self.make_ready(number, node)
-
-    def _skip_unneeded(self, number: int, node: Node) -> None:
-        self.end(node, "skipped")
-        self._state.emit(StepSkipped(node.key, f"{self.nodes[cast('int', node.instead_of)].key} ended well"))
-        self.release(number, node, None)
-
-    def _stand_in(self, number: int, node: Node, value: object) -> None:
-        """A fallback has ended well: its value is that of the step in whose place it ran."""
-        failed = self.nodes[number]
-        failed.value = value
-        self._outputs[failed.key] = value
-        for later in failed.before:
-            if later != self.numbers[id(node.step)]:
-                self._arrived(later, number, value, well=True)
-
-    def fail(self, number: int, node: Node, error: Exception) -> None:
-        """A step has failed for good."""
-        fault = f"{type(error).__name__}: {error}"
-        node.bar.error = fault
-        self._state.emit(StepFailed(node.key, fault[:500]))
-        policy = node.step.said.on_error
-        if policy == "skip" and node.parent is None:
-            self.end(node, "skipped")
-            if node.instead_of is not None:
-                self._stand_in(node.instead_of, node, None)
-            self._outputs[node.key] = None
-            self.release(number, node, None)
-            return
-        self.end(node, "failed")
-        if node.parent is not None:
-            self._maps.failed(node, error)
-            return
-        if isinstance(policy, Step):
-            self._arrived(self.numbers[id(policy)], number, None, well=False)
-            return
-        self._blame(number, node, fault, error)
-
-    def _blame(self, number: int, node: Node, fault: str, error: Exception | None) -> None:
-        """The plan fails for this step; what depends on it is not run."""
-        if node.instead_of is not None:
-            self._failed.setdefault(self.nodes[node.instead_of].key, fault)
-            self._spread(node.instead_of)
-        self._failed[node.key] = fault
-        self._cause = self._cause or error
-        self._spread(number)
-        if self.plan.on_failure == "cancel":
-            for other, its in enumerate(self.nodes):
-                if its.bar.state not in FINAL:
-                    self.withdraw(other, its)
-
-    def _spread(self, number: int) -> None:
-        """Cancel all that depends on a step, however far away; joins on the first are told."""
-        left = [number]
-        while left:
-            here = left.pop()
-            for later in self.nodes[here].before:
-                node = self.nodes[later]
-                if node.bar.state in FINAL:
-                    continue
-                if node.step.kind == "any":
-                    if self._lost(node):
-                        left.append(later)
-                    continue
-                self._cancel_one(node)
-                if node.instead_of != here:
-                    left.append(later)
-
-    def _cancel_one(self, node: Node) -> None:
-        self.end(node, "cancelled")
-        self._state.emit(StepSkipped(node.key, "what it waits for has failed"))
-
-    def cancel(self, number: int, node: Node) -> None:
-        """A step is given up, and with it all that depends on it."""
-        if node.bar.state in FINAL:
-            return
-        self._cancel_one(node)
-        if node.parent is None:
-            self._spread(number)
-
-    def withdraw(self, number: int, node: Node) -> None:
-        """End a step wherever it stands."""
-        if node.bar.state == "running" and node.task is not None:
-            self._cancelling.add(number)
-            node.task.cancel()
-        elif node.bar.state == "running":  # a map: its elements are ended one by one
-            self._cancel_one(node)
-        else:
-            if node.bar.state == "ready":
-                self.queue.drop(number, node.needs)
-            self._cancel_one(node)
-
-    def _end_losers(self, node: Node, winner: int) -> None:
-        """End the other steps that a join on the first took, unless they are left to themselves."""
-        if node.step.fn == "leave":
-            return
-        for number in node.after:
-            loser = self.nodes[number]
-            only = all(self.nodes[later] is node for later in loser.before)
-            if number != winner and only and loser.bar.state not in FINAL:
-                self.withdraw(number, loser)
+                self.ends.arrived(later, number, value, how)

@@ -32,7 +32,8 @@ class Maps:
         if not isinstance(items, Sequence) or isinstance(items, str | bytes):
             raise UserError(f"step {node.key} maps over a list, not {type(items).__name__}")
         executor.tell(StepStarted(node.key))
-        elements = node.elements = Elements(len(items))
+        first = len(executor.nodes)
+        elements = node.elements = Elements(range(first, first + len(items)))
         if not items:
             executor.settle(number, node, [])
             return
@@ -75,10 +76,10 @@ class Maps:
         node = executor.nodes[number]
         if node.bar.state in FINAL:
             return
-        for other, its in enumerate(executor.nodes):
-            if its.parent == number and its.bar.state not in FINAL:
-                executor.withdraw(other, its)
-        executor.fail(number, node, error)
+        assert node.elements is not None
+        for other in node.elements.numbers:
+            executor.ends.withdraw(other, executor.nodes[other])
+        executor.ends.fail(number, node, error)
 
     def _make_ready(self, number: int, element: Node) -> None:
         element.bar.state = "ready"

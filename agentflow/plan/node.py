@@ -44,11 +44,12 @@ class Node:
 
 
 class Elements:
-    """A map that is under way: what came, and what has not begun."""
+    """A map that is under way: its items' numbers, what came, and what has not begun."""
 
-    __slots__ = ("left", "values", "waiting")
+    __slots__ = ("left", "numbers", "values", "waiting")
 
-    def __init__(self, count: int) -> None:
-        self.values: list[object] = [None] * count
-        self.left = count
+    def __init__(self, numbers: range) -> None:
+        self.numbers = numbers
+        self.values: list[object] = [None] * len(numbers)
+        self.left = len(numbers)
         self.waiting: list[int] = []

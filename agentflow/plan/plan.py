@@ -189,13 +189,38 @@ class Plan:
                     f"plan {self.name}: step {step.name} waits for {strangers[0]!r}, a step of another plan"
                 )
             after.append([known[id(one)] for one in waits])
+        stand_ins = self._stand_ins(known)
+        if stand_ins:
+            self._check_stand_ins(after, stand_ins)
+        return Graph([step.name for step in self.steps], after, self.durations(learned))
+
+    def _stand_ins(self, known: Mapping[int, int]) -> dict[int, int]:
+        """Return the steps that others stand in for, and those. Raises `UserError`."""
+        found: dict[int, int] = {}
         for number, step in enumerate(self.steps):
             instead = step.said.on_error
             if isinstance(instead, Step):
                 if id(instead) not in known:
                     raise UserError(f"plan {self.name}: on_error of {step.name} is a step of another plan")
-                after[known[id(instead)]].append(number)
-        return Graph([step.name for step in self.steps], after, self.durations(learned))
+                found[number] = known[id(instead)]
+        return found
+
+    def _check_stand_ins(self, after: list[list[int]], stand_ins: Mapping[int, int]) -> None:
+        """Let each stand-in come after its step. Raises `UserError` for one that can't stand in."""
+        from agentflow_protocols.plan import stand_in_faults, stand_in_order
+
+        names = [step.name for step in self.steps]
+        pairs = [(names[number], names[other]) for number, other in stand_ins.items()]
+        for _, fault in stand_in_faults(pairs, {step.name for step in self.steps if step.kind == "any"}):
+            raise UserError(f"plan {self.name}: {fault}")
+        order = stand_in_order(dict(enumerate(after)), stand_ins)
+        for number, other in stand_ins.items():
+            if number not in after[other]:
+                after[other].append(number)
+        try:
+            Graph(names, [order[number] for number in range(len(names))], [0.0] * len(names))
+        except UserError as error:
+            raise UserError(f"{error}; who waits for a step waits for its stand-in, too") from None
 
     def check_needs(self, step: Step[object]) -> None:
         """Raise `UserError` for needs that can't be met."""

@@ -13,6 +13,7 @@ from agentflow.errors import ToolRetry, UserError
 from agentflow.tools import Tool
 from agentflow.workflow.templates import Names, is_whole, keys_used, step_faults, template_faults
 from agentflow_protocols.chat import Json
+from agentflow_protocols.plan import stand_in_order
 from agentflow_protocols.workflow import (
     Parsed,
     Problem,
@@ -147,13 +148,7 @@ def _cycles(parsed: Parsed, path: Place, steps: Mapping[str, Mapped]) -> Iterato
         for name, step in steps.items()
         if (other := fallback_of(step)) is not None and other in waits and other != name
     }
-    # Who waits for a step may have to wait for the one in its place.
-    graph = {
-        name: [*its, *(s for one in its if (s := stand_in.get(one)) not in (None, name))]
-        for name, its in waits.items()
-    }
-    for name, other in stand_in.items():
-        graph[other].append(name)
+    graph = stand_in_order(waits, stand_in)
     order = {name: number for number, name in enumerate(steps)}
     while True:
         try:

@@ -332,7 +332,8 @@ def test_the_first_of_some(tmp_path: Path) -> None:
         steps:
           slow: {tool: boil, with: {pot: slow, minutes: 9}}
           fast: {tool: boil, with: {pot: fast, minutes: 2}}
-          first: {any_of: [slow, fast]}
+          not: {tool: boil, with: {pot: not}, when: false}
+          first: {any_of: [not, slow, fast]}
           end: {tool: boil, with: {pot: "{{ steps.first.output.pot }} it is"}}
         """,
     )

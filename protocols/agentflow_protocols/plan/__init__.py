@@ -15,6 +15,7 @@ from agentflow_protocols.plan.document import (
 )
 from agentflow_protocols.plan.forms import FORMS, Form, encode_graph, form_in, parse_graph
 from agentflow_protocols.plan.lines import PlanLine, PlanLines
+from agentflow_protocols.plan.stand_ins import stand_in_faults, stand_in_order
 from agentflow_protocols.plan.steps import encode_lines, encode_steps, parse_steps
 from agentflow_protocols.plan.text import (
     END,
@@ -51,6 +52,8 @@ __all__ = [
     "parse_plan",
     "parse_steps",
     "read_json",
+    "stand_in_faults",
+    "stand_in_order",
     "tidy",
     "to_json",
     "total",

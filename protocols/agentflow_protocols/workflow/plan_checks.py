@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from pydantic import JsonValue
 
+from agentflow_protocols.plan.stand_ins import stand_in_faults
 from agentflow_protocols.workflow.document import Path
 from agentflow_protocols.workflow.problem import Problem, did_you_mean, one_of
 
@@ -86,25 +87,14 @@ def check_plan(file: Raw, report: _Report) -> Iterator[Problem]:
 
 
 def _fallbacks(plan: Raw, known: Raw, path: Path, report: _Report) -> Iterator[Problem]:
-    stands_for: dict[str, str] = {}
-    for name, step in steps_of(plan).items():
-        other = fallback_of(step)
-        if other is None:
-            continue
-        place = (*path, "steps", name, "on_error", "step")
-        yield from _known("step", other, known, place, report)
-        instead = known.get(other)
-        if isinstance(instead, dict) and "any_of" in instead:
-            yield report(place, f"`{other}` can't stand in for `{name}`: it has steps of its own to wait for")
-        elif isinstance(instead, dict) and fallback_of(instead) is not None and other != name:
-            yield report(
-                place, f"`{other}` has a step that stands in for it, so it can't stand in for `{name}`"
-            )
-        elif other == name:
-            yield report(place, f"`{name}` can't stand in for itself")
-        elif other in stands_for:
-            yield report(place, f"`{other}` stands in for `{stands_for[other]}`; write a step for each")
-        stands_for.setdefault(other, name)
+    steps = steps_of(plan)
+    pairs = [(name, other) for name, step in steps.items() if (other := fallback_of(step)) is not None]
+    joins = {name for name, step in steps.items() if "any_of" in step}
+    for name, other in pairs:
+        yield from _known("step", other, known, (*path, "steps", name, "on_error", "step"), report)
+    for name, fault in stand_in_faults(pairs, joins):
+        yield report((*path, "steps", name, "on_error", "step"), fault)
+    stands_for = {other: name for name, other in reversed(pairs)}
     for name, step in steps_of(plan).items():
         for field in ("after", "any_of"):
             for where, other in named_steps(step, field):
