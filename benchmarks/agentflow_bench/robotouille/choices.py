@@ -11,11 +11,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from heapq import merge
 from itertools import product
-from typing import TypeVar
+from operator import attrgetter
+from typing import TypeAlias, TypeVar
 
 from agentflow_bench.robotouille.action import Action, Actions
 from agentflow_bench.robotouille.domain import ActionRule, Literal
-from agentflow_bench.robotouille.universe import Universe, bits_of
+from agentflow_bench.robotouille.instance import Fact
+from agentflow_bench.robotouille.universe import Universe
 
 __all__ = ["Choice", "Choices"]
 
@@ -23,6 +25,9 @@ __all__ = ["Choice", "Choices"]
 _MOST = 2048
 _Key = TypeVar("_Key")
 _Found = TypeVar("_Found")
+_Binding: TypeAlias = dict[str, str]
+_Facts: TypeAlias = dict[str, list[Fact]]
+_rank = attrgetter("ground.rank")
 
 
 @dataclass(slots=True, eq=False)
@@ -46,7 +51,7 @@ class Choice:
 
 @dataclass(slots=True, eq=False)
 class _Place:
-    """What a player could do at what stands about it; the facts `care` decide the rest."""
+    """What a player could do with what stands about it; the facts `care` decide the rest."""
 
     actions: tuple[Action, ...]
     care: int
@@ -55,9 +60,9 @@ class _Place:
 
 @dataclass(slots=True, eq=False)
 class _Spot:
-    """What a player could do who is at a place and holds something; `care` is what stands about it."""
+    """Where a player is and what it holds: what rules make of that, and the facts `care` about it."""
 
-    actions: tuple[Action, ...]
+    bound: list[tuple[_Rule, _Binding]]
     care: int
     known: int
     found: dict[int, _Place] = field(default_factory=dict)
@@ -68,9 +73,14 @@ class Choices:
 
     def __init__(self, universe: Universe, actions: Actions, count: int) -> None:
         self._universe, self._actions, self._count = universe, actions, count
-        self._rules = [_Rule(place, rule) for place, rule in enumerate(universe.domain.actions)]
+        self._rules = [
+            _Rule(place, rule, universe.changing) for place, rule in enumerate(universe.domain.actions)
+        ]
+        self._objects = {type_: universe.of_type(type_, count) for type_ in universe.domain.types}
+        asked = {each.predicate for rule in self._rules for each in rule.rule.preconditions}
+        self._asked = sum(1 << at for at, fact in enumerate(universe.facts) if fact[0] in asked)
         self._players: list[tuple[int, int, dict[int, _Spot]]] = [
-            (player, self._about(player), {}) for player in universe.of_type("player", count)
+            (player, universe.about[player] & self._asked, {}) for player in self._objects["player"]
         ]
         self._merged: dict[tuple[Choice, ...], Choice] = {}
 
@@ -87,55 +97,67 @@ class Choices:
     def every(self) -> Iterator[Action]:
         """Yield all actions that there are, valid or not, in order: to check by."""
         for rule in self._rules:
-            objects = [self._universe.of_type(type_, self._count) for _, type_ in rule.rule.parameters]
-            for numbers in product(*objects):
-                if len(set(numbers)) == len(numbers):
-                    yield self._actions.ground(rule.place, numbers)
-
-    def _about(self, player: int) -> int:
-        """Return the bits of a player's facts that some action asks about."""
-        asked = {each.predicate for rule in self._rules for each in rule.rule.preconditions}
-        mask = self._universe.about[player]
-        return sum(1 << at for at in bits_of(mask) if self._universe.facts[at][0] in asked)
+            yield from self._grounded(rule, {})
 
     def _spot(self, player: int, about: int, spots: dict[int, _Spot], mask: int) -> _Spot:
-        universe, actions = self._universe, list[Action]()
-        true = list(universe.true(mask & about))
-        for rule in self._rules:
-            if rule.player is None:
-                if player == self._players[0][0]:  # what takes no player is listed once
-                    actions += self._grounded(rule, {})
-                continue
-            for binding in rule.bindings(universe.names[player], true, universe.static):
-                actions += self._grounded(rule, {key: universe.number[name] for key, name in binding.items()})
-        actions = [each for each in dict.fromkeys(actions) if _still(each, about, mask)]
+        universe = self._universe
+        name = universe.names[player]
+        about_it = [*universe.true(mask & about), *(fact for fact in universe.static if name in fact)]
+        facts = _by_predicate(about_it)
         near = 0
-        for fact in true:
-            for name in fact[1:]:
-                near |= universe.about[universe.number[name]]
-        care = _care(actions) & near & ~about
+        for fact in about_it:
+            for each in fact[1:]:
+                near |= universe.about[universe.number[each]]
+        bound = [
+            (rule, binding)
+            for rule in self._rules
+            if rule.player is not None
+            for binding in _bound({rule.player: name}, rule.of_player, facts)
+            if self._may_hold(rule, binding)
+        ]
+        if player == self._players[0][0]:  # what takes no player is listed once
+            bound += [(rule, {}) for rule in self._rules if rule.player is None]
+        care = near & self._asked & ~about
         _make_room(spots)
-        spots[mask & about] = spot = _Spot(tuple(actions), care, about | care)
+        spots[mask & about] = spot = _Spot(bound, care, about | care)
         return spot
 
-    def _grounded(self, rule: _Rule, binding: dict[str, int]) -> Iterable[Action]:
-        """Yield a rule's actions for what is bound already, without those that are never valid."""
+    def _may_hold(self, rule: _Rule, binding: _Binding) -> bool:
+        """Return whether no condition that nothing can change is known to fail."""
+        return all(
+            ((each.predicate, *(binding[name] for name in each.parameters)) in self._universe.static)
+            == each.value
+            for each in rule.static
+            if binding.keys() >= {*each.parameters}
+        )
+
+    def _place(self, spot: _Spot, mask: int) -> _Place:
+        facts = _by_predicate(self._universe.true(mask & spot.care))
+        actions = [
+            action
+            for rule, binding in spot.bound
+            for near in _bound(binding, rule.near, facts)
+            for action in self._grounded(rule, near)
+            if mask & action.ground.care & spot.known == action.ground.want & spot.known
+        ]
+        care = 0
+        for action in actions:
+            care |= action.ground.care
+        place = _Place(tuple(actions), care & ~spot.known)
+        _make_room(spot.found)
+        spot.found[mask & spot.care] = place
+        return place
+
+    def _grounded(self, rule: _Rule, binding: _Binding) -> Iterator[Action]:
+        """Yield a rule's actions for what is bound already."""
+        number = self._universe.number
         objects = [
-            [binding[name]] if name in binding else self._universe.of_type(type_, self._count)
+            (number[binding[name]],) if name in binding else self._objects[type_]
             for name, type_ in rule.rule.parameters
         ]
         for numbers in product(*objects):
             if len(set(numbers)) == len(numbers):
-                action = self._actions.ground(rule.place, numbers)
-                if action.ground.want & ~action.ground.care == 0:
-                    yield action
-
-    def _place(self, spot: _Spot, mask: int) -> _Place:
-        actions = [each for each in spot.actions if _still(each, spot.care, mask)]
-        place = _Place(tuple(actions), _care(actions) & ~spot.known)
-        _make_room(spot.found)
-        spot.found[mask & spot.care] = place
-        return place
+                yield self._actions.ground(rule.place, numbers)
 
     def _choice(self, place: _Place, mask: int) -> Choice:
         valid = [each for each in place.actions if mask & each.ground.care == each.ground.want]
@@ -154,52 +176,47 @@ class Choices:
 
 
 class _Rule:
-    """An action rule, and what it asks of the player who does it."""
+    """An action rule, and which of its conditions are found by looking about.
 
-    def __init__(self, place: int, rule: ActionRule) -> None:
+    `of_player` name the player; `near` name what those bind (the player's station, what it holds), so that
+    all facts that may meet them are known by then.
+    """
+
+    def __init__(self, place: int, rule: ActionRule, changing: frozenset[str]) -> None:
         self.place, self.rule = place, rule
         players = [name for name, type_ in rule.parameters if type_ == "player"]
         self.player = players[0] if players else None
-        self._asked = [each for each in rule.preconditions if each.value and self.player in each.parameters]
-
-    def bindings(
-        self, player: str, true: Sequence[tuple[str, ...]], static: Iterable[tuple[str, ...]]
-    ) -> Iterator[dict[str, str]]:
-        """Yield what a player's true facts make of the parameters that are asked of together with it."""
-        assert self.player is not None
-        facts = [*true, *(fact for fact in static if player in fact)]
-        yield from self._bound({self.player: player}, self._asked, facts)
-
-    def _bound(
-        self, binding: dict[str, str], asked: Sequence[Literal], facts: Sequence[tuple[str, ...]]
-    ) -> Iterator[dict[str, str]]:
-        if not asked:
-            yield binding
-            return
-        first, *rest = asked
-        for name, *objects in facts:
-            if name != first.predicate:
-                continue
-            pairs = list(zip(first.parameters, objects, strict=True))
-            if all(binding.get(parameter, each) == each for parameter, each in pairs):
-                yield from self._bound({**binding, **dict(pairs)}, rest, facts)
+        asked = [each for each in rule.preconditions if each.value]
+        self.of_player = [each for each in asked if self.player in each.parameters]
+        bound = {name for each in self.of_player for name in each.parameters}
+        self.static = [each for each in rule.preconditions if each.predicate not in changing]
+        self.near = [
+            each
+            for each in asked
+            if each not in (*self.of_player, *self.static) and bound & {*each.parameters}
+        ]
 
 
-def _still(action: Action, known: int, mask: int) -> bool:
-    """Return whether an action may be valid by the facts in `known`."""
-    ground = action.ground
-    return mask & ground.care & known == ground.want & known
+def _bound(binding: _Binding, asked: Sequence[Literal], facts: _Facts) -> Iterator[_Binding]:
+    """Yield the ways to bind further parameters so that all of `asked` are among `facts`."""
+    if not asked:
+        yield binding
+        return
+    first, rest = asked[0], asked[1:]
+    for fact in facts.get(first.predicate, ()):
+        more = dict(binding)
+        for parameter, name in zip(first.parameters, fact[1:], strict=True):
+            if more.setdefault(parameter, name) != name:
+                break
+        else:
+            yield from _bound(more, rest, facts)
 
 
-def _care(actions: Iterable[Action]) -> int:
-    care = 0
-    for action in actions:
-        care |= action.ground.care
-    return care
-
-
-def _rank(action: Action) -> tuple[int, ...]:
-    return action.ground.rank
+def _by_predicate(facts: Iterable[Fact]) -> _Facts:
+    out: _Facts = {}
+    for fact in facts:
+        out.setdefault(fact[0], []).append(fact)
+    return out
 
 
 def _make_room(found: dict[_Key, _Found]) -> None:

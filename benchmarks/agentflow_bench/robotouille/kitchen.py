@@ -206,6 +206,11 @@ class Kitchen:
         """Return all true facts, sorted as texts."""
         return sorted(self._true())
 
+    def changes(self, since: State) -> tuple[list[Fact], list[Fact]]:
+        """Return what has become true and what false since a snapshot, each sorted as texts."""
+        new, old = self._mask & ~since.mask, since.mask & ~self._mask
+        return sorted(self._universe.true(new)), sorted(self._universe.true(old))
+
     def set_fact(self, predicate: str, *objects: str, value: bool) -> None:
         """Make a fact true or false by decree, as a mishap does. Raises `UserError` where it can't change."""
         bit = self._universe.bits.get((predicate, *objects))

@@ -7,7 +7,7 @@ What is true is one whole number: a bit a fact. Facts that no action and no effe
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import permutations
+from itertools import product
 
 from agentflow.errors import UserError
 from agentflow_bench.robotouille.domain import Creation, Domain, EffectRule, Literal, near
@@ -84,7 +84,7 @@ class Universe:
     def asked(self, literals: Iterable[Literal], binding: Mapping[str, str]) -> tuple[int, int]:
         """Return `care, want`: the literals hold in a mask when `mask & care == want`.
 
-        Where one of them never holds, that is `0, 1`.
+        Where one of them never holds, that is `0, -1`.
         """
         care = want = 0
         for literal in literals:
@@ -92,10 +92,10 @@ class Universe:
             bit = self.bits.get(fact)
             if bit is None:
                 if (fact in self.static) != literal.value:
-                    return 0, 1
+                    return 0, -1
                 continue
             if care & bit and bool(want & bit) != literal.value:
-                return 0, 1
+                return 0, -1
             care |= bit
             want |= bit if literal.value else 0
         return care, want
@@ -120,18 +120,15 @@ class Universe:
         for predicate in self.domain.predicates:
             if predicate.name not in self.changing:
                 continue
-            for objects in permutations(range(len(self.names)), len(predicate.types)):
-                if new and not set(new) & set(objects):
+            for objects in product(*(self.of_type(type_, len(self.names)) for type_ in predicate.types)):
+                if len({*objects}) < len(objects) or (new and not {*new} & {*objects}):
                     continue
-                if all(
-                    self.types[each] == type_ for each, type_ in zip(objects, predicate.types, strict=True)
-                ):
-                    fact = (predicate.name, *(self.names[each] for each in objects))
-                    bit = 1 << len(self.facts)
-                    self.bits[fact] = bit
-                    self.facts.append(fact)
-                    for each in objects:
-                        self.about[each] |= bit
+                fact = (predicate.name, *(self.names[each] for each in objects))
+                bit = 1 << len(self.facts)
+                self.bits[fact] = bit
+                self.facts.append(fact)
+                for each in objects:
+                    self.about[each] |= bit
 
 
 def _changing(domain: Domain) -> tuple[frozenset[str], Creation | None]:
