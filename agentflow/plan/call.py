@@ -18,10 +18,14 @@ if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
 __all__ = [
+    "BEGUN",
     "Callee",
+    "begin_once",
     "callee_of",
     "child_of",
 ]
+
+BEGUN = "call"  # the key, in a step's own run, of a tool's call that must not be made twice
 
 _PLAIN = (str, int, float, bool, list, dict, tuple, set, bytes)
 
@@ -29,10 +33,13 @@ _PLAIN = (str, int, float, bool, list, dict, tuple, set, bytes)
 class Callee:
     """A step's function, looked at once: how it is called, and what it says it returns."""
 
-    __slots__ = ("_adapter", "_kind", "child", "fn", "is_async", "takes_context")
+    __slots__ = ("_adapter", "_kind", "child", "fn", "is_async", "takes_context", "tool")
 
     def __init__(self, fn: object) -> None:
         self.fn = fn
+        self.tool = (
+            fn if isinstance(fn, Tool) else cast("Tool[..., object] | None", getattr(fn, "tool", None))
+        )
         self.takes_context = _takes_context(fn)
         self.child = hasattr(fn, "__run__") or isinstance(fn, Tool) or self.takes_context
         self.is_async = inspect.iscoroutinefunction(fn) or inspect.iscoroutinefunction(
@@ -84,19 +91,27 @@ class Callee:
         return value
 
 
+async def begin_once(context: Context[object]) -> None:
+    """Put down, before a tool begins that must not be run twice, that it does."""
+    if context.ledger.durable:
+        context.ledger.put(BEGUN, None, status="started")
+        await context.ledger.barrier()
+
+
 class _Bound:
     """A call with its arguments, as a job of its own run."""
 
     kind = "step"
 
     def __init__(
-        self, name: str, callee: Callee, args: Sequence[object], kwargs: Mapping[str, object]
+        self, name: str, callee: Callee, args: Sequence[object], kwargs: Mapping[str, object], once: bool
     ) -> None:
         self.name = name
         self.output_type = callee.kind
         self._callee = callee
         self._args = args
         self._kwargs = kwargs
+        self._once = once
 
     async def __run__(self, context: Context[object], input: object, /) -> object:
         fn = self._callee.fn
@@ -104,8 +119,11 @@ class _Bound:
             names = cast("Mapping[str, object]", fn.spec.parameters["properties"])
             named = dict(zip(names, self._args, strict=False))
             arguments = encode({**named, **self._kwargs}, f"the arguments of step {self.name}")
+            checked = fn.validate(arguments.decode())
             with context.state.gate.busy():
-                return await fn.run(context, fn.validate(arguments.decode()))
+                if self._once:
+                    await begin_once(context)
+                return await fn.run(context, checked)
         above = context.state.parent
         if above is not None:
             context = context.for_call("", "", lambda data: above.emit(StepProgress(self.name, data)))
@@ -114,14 +132,14 @@ class _Bound:
 
 
 def child_of(
-    name: str, callee: Callee, args: Sequence[object], kwargs: Mapping[str, object]
+    name: str, callee: Callee, args: Sequence[object], kwargs: Mapping[str, object], *, once: bool = False
 ) -> tuple[object, object]:
-    """Return what is run as a child run for a step, and its input."""
+    """Return what is run as a child run for a step, and its input; a tool `once` must not be run twice."""
     if hasattr(callee.fn, "__run__"):
         if kwargs or len(args) > 1:
             raise UserError(f"step {name}: {type(callee.fn).__name__} takes one input")
         return callee.fn, args[0] if args else None
-    return _Bound(name, callee, args, kwargs), None
+    return _Bound(name, callee, args, kwargs, once), None
 
 
 def callee_of(step: str, fn: object) -> Callee:

@@ -11,7 +11,7 @@ import time
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, cast
 
-from agentflow.errors import PlanFailed, RunError
+from agentflow.errors import PlanFailed, RunError, UserError
 from agentflow.plan.attempts import Attempts
 from agentflow.plan.call import Callee, callee_of
 from agentflow.plan.changes import Changes
@@ -86,6 +86,8 @@ class Executor:
             if callee is None:
                 callee = self._callees[id(step.fn)] = callee_of(step.name, step.fn)
             node.callee = callee
+            if step.said.idempotent is False and callee.tool is None:
+                raise UserError(f"step {step.name}: only a tool can be not idempotent: make it one by @tool")
         if id(step) not in self.numbers:
             self.numbers[id(step)] = len(self.nodes)
         self._names[key] = self.take(node)

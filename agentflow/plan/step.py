@@ -69,6 +69,7 @@ class StepOptions:
     timeout: float | None = None
     when: Callable[[Outputs], object] | Output | None = None
     on_error: Literal["fail", "skip"] | Step[object] = "fail"
+    idempotent: bool | None = None
 
 
 class Step(Generic[T_co]):
@@ -116,6 +117,7 @@ class Step(Generic[T_co]):
         timeout: float | str | None = None,
         when: object = None,
         on_error: Literal["fail", "skip"] | Step[object] | None = None,
+        idempotent: bool | None = None,
     ) -> Step[T_co]:
         """Set how the step is run, and return the same step.
 
@@ -124,6 +126,7 @@ class Step(Generic[T_co]):
         is how often it is run again, or a policy. `when` is an output, or a function of the plan's
         outputs so far: where it is false the step is skipped, and its value is None.
         `on_error`: `fail` ends what depends on it, `skip` goes on with None, a step is run in its place.
+        `idempotent`: whether a tool that was under way in a crash is run again; else the tool says it.
         """
         said = self.said
         if name is not None:
@@ -146,6 +149,8 @@ class Step(Generic[T_co]):
             said.when = cast("Callable[[Outputs], object]", when)
         if on_error is not None:
             said.on_error = on_error
+        if idempotent is not None:
+            said.idempotent = idempotent
         return self
 
     def waits_for(self) -> list[Step[object]]:

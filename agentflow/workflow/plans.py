@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, cast, overload
 
 from agentflow.errors import ToolFailed, UserError
 from agentflow.plan import Outputs, Plan, Step
+from agentflow.plan.call import begin_once
 from agentflow.plan.plan import WINDOW
 from agentflow.runtime import Context, Limits
 from agentflow.tools import Progress
@@ -211,6 +212,11 @@ class _StepJob:
         self._scope = scope
 
     @property
+    def tool(self) -> AnyTool | None:
+        """The tool that it calls."""
+        return None if self._step.tool is None else self._scope.tools[self._step.tool]
+
+    @property
     def limits(self) -> Limits | None:
         """Those of the agent that it runs."""
         return None if self._step.agent is None else self._scope.agent(self._step.agent).limits
@@ -254,6 +260,8 @@ class _StepJob:
 
         inside = context.for_call(self.name, tool.name, told)
         with context.state.gate.busy():
+            if not tool.options.idempotent:
+                await begin_once(context)
             value = await tool.run(inside, checked, yielded)
         return cast("Json", streamed) if tool.options.reply == "stream" else value
 

@@ -89,7 +89,7 @@ def test_a_stand_in_can_make_its_step_the_first_and_ends_with_it() -> None:
 def test_a_map_that_loses_ends_with_all_its_items() -> None:
     plan = Plan()
     slow = plan.map(wait, [9, 9, 9, 9], max_parallel=1).options(name="slow")
-    first = plan.any_of(slow, plan.step(wait, 1, "quick"))  # type: ignore[arg-type]
+    first = plan.any_of(slow, plan.step(wait, 1, "quick"))
     outputs, states = run(plan, seconds=60)
     assert outputs[first] == "quick"
     assert states["slow"] == "cancelled"
