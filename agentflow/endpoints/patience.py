@@ -28,7 +28,7 @@ class Patience:
     _FEW = 20
     _MANY = 200
 
-    def __init__(self, *, factor: float = 20.0, least: float = 10.0, most: float = 600.0) -> None:
+    def __init__(self, *, factor: float = 40.0, least: float = 10.0, most: float = 600.0) -> None:
         self.factor = factor
         self.least = least
         self.most = most

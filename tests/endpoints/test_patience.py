@@ -21,8 +21,8 @@ def test_it_follows_what_answers_take() -> None:
     patience = Patience()
     for seconds in range(1, 41):
         patience.took(float(seconds) / 10)
-    assert patience.bound(1) == 20 * 3.8
-    assert patience.bound(2) == 2 * 20 * 3.8
+    assert patience.bound(1) == 40 * 3.8
+    assert patience.bound(2) == 2 * 40 * 3.8
     assert patience.bound(9) == 600.0
 
 

@@ -34,7 +34,7 @@ def _ours(kind: FaultName, count: int, *options: object) -> list[Figure]:
     told = (
         "a time-out of 1 s"
         if options
-        else "each request waits for as long as answers have taught, 30 s at least"
+        else "each request waits for as long as answers have taught, 10 s at least"
     )
     figures = [Figure(f"{kind}: prompts right", right, bar=Bar("==", count), note=note)]
     if kind == "hang":
