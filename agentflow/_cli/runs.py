@@ -24,6 +24,7 @@ __all__ = [
     "fork",
     "full_id",
     "gc",
+    "interrupt",
     "list_runs",
     "reader_of",
     "resume",
@@ -213,6 +214,19 @@ def cancel(
 
 
 @runs.command()
+def interrupt(
+    id: RunId,
+    text: Annotated[str, typer.Argument(metavar="TEXT", help="What its agent is told.")],
+    journal: JournalFile = DEFAULT_JOURNAL,
+    as_data: Json = False,
+    quiet: Quiet = False,
+    no_color: NoColor = False,
+) -> None:
+    """Tell an agent something while it is at work; of a plan, the one that is, or the one named RUN/STEP."""
+    _command(journal, id, as_data, quiet, {"command": "interrupt", "text": text})
+
+
+@runs.command()
 def send(
     id: RunId,
     name: Annotated[str, typer.Argument(metavar="NAME", help="The event that it waits for.")],
@@ -348,6 +362,13 @@ def full_id(reader: Reader, id: str) -> str:
 
     if reader.load(id):
         return id
+    root, slash, below = id.partition("/")
+    if slash:
+        root = full_id(reader, root)
+        known, id = reader.load(root), f"{root}/{below}"
+        if id in known:
+            return id
+        raise UserError(f"no run `{id[:120]}`: see `agentflow runs tree {root}`{did_you_mean(id, known)}")
     ids = [row.id for row in reader.runs()]
     found = [known for known in ids if known.startswith(id)]
     if len(found) == 1:
@@ -383,7 +404,8 @@ def _command(journal: Path, id: str, as_data: bool, quiet: bool, asked: dict[str
     if as_data:
         print_data(as_json({"run": id, "ok": True, "value": value}))
     else:
-        note(f"{asked['command']}: done", quiet=quiet)
+        told = f"told {value}" if asked["command"] == "interrupt" else "done"
+        note(f"{asked['command']}: {told}", quiet=quiet)
 
 
 def _row(row: RunRow) -> dict[str, object]:

@@ -20,7 +20,7 @@ from agentflow.runtime.ending import end_all
 from agentflow.runtime.inbox import Interrupt
 from agentflow.runtime.state import RunState
 
-__all__ = ["ControlServer", "command", "socket_path"]
+__all__ = ["ControlServer", "command", "listener", "socket_path"]
 
 COMMANDS = ("cancel", "send", "interrupt", "approve", "deny", "tree")
 _PATH_LIMIT = 100  # bytes that a Unix socket's path may safely have
@@ -112,8 +112,9 @@ async def _obey(state: RunState, asked: Mapping[str, object]) -> object:
                 state.root.task.cancel()
             return None
         case "interrupt":
-            await state.interrupt(Interrupt("user", str(asked["text"])))
-            return None
+            told = listener(state)
+            await told.interrupt(Interrupt("user", str(asked["text"])))
+            return told.id
         case "send":
             name, value = str(asked["name"]), asked.get("value")
         case "approve":
@@ -124,6 +125,31 @@ async def _obey(state: RunState, asked: Mapping[str, object]) -> object:
             raise UserError(f"unknown command {other!r}: one of {', '.join(COMMANDS)}")
     await state.signal(name, json.dumps(value).encode())
     return None
+
+
+def listener(state: RunState) -> RunState:
+    """Return the run that a person's text goes to: this one, or where a plan runs the one agent in it.
+
+    Raises `UserError` that names the agents where several are under way, `RunError` where none is.
+    """
+    found: list[RunState] = []
+    left = [state]
+    plan = False
+    while left:
+        one = left.pop()
+        plan = plan or one.live is not None
+        if one.status == "running" and one.messages:
+            found.append(one)
+        else:
+            left += reversed(one.children.values())
+    if len(found) == 1:
+        return found[0]
+    if found:
+        names = ", ".join(one.id for one in found)
+        raise UserError(f"{len(found)} agents are under way in run {state.id}: name one of {names}")
+    if plan:
+        raise RunError(f"no agent is under way in run {state.id}: see `agentflow runs tree {state.id}`")
+    return state
 
 
 def command(journal: str | os.PathLike[str], asked: Mapping[str, object]) -> object:
