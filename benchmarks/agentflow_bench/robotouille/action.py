@@ -96,21 +96,16 @@ class Actions:
 
     def _made(self, rule: ActionRule, objects: Iterable[int], rank: tuple[int, ...]) -> Action:
         universe = self._universe
-        arguments = tuple(
-            (parameter, universe.names[number])
-            for (parameter, _), number in zip(rule.parameters, objects, strict=True)
-        )
+        names = [universe.names[number] for number in objects]
+        arguments = tuple(zip([parameter for parameter, _ in rule.parameters], names, strict=True))
         binding = dict(arguments)
-        effects = tuple(self._effects.ground(each, binding, rule.name) for each in rule.special)
+        effects: tuple[Effect, ...] = ()
         reads = 0
-        for effect in effects:
-            reads |= effect.reads
-        ground = Ground(
-            universe,
-            *universe.asked(rule.preconditions, binding),
-            *universe.changed(rule.effects, binding),
-            effects,
-            reads,
-            rank,
-        )
+        if rule.special:
+            effects = tuple(self._effects.ground(each, binding, rule.name) for each in rule.special)
+            for effect in effects:
+                reads |= effect.reads
+        care, want = universe.asked(rule.preconditions, binding)
+        touch, drop = universe.changed(rule.effects, binding)
+        ground = Ground(universe, care, want, touch, drop, effects, reads, rank)
         return Action(rule.name, arguments, rule.description.format(**binding), ground)

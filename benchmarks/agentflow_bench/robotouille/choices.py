@@ -82,6 +82,7 @@ class Choices:
         self._players: list[tuple[int, int, dict[int, _Spot]]] = [
             (player, universe.about[player] & self._asked, {}) for player in self._objects["player"]
         ]
+        self._known: dict[tuple[int | str, ...], tuple[Action, ...]] = {}
         self._merged: dict[tuple[Choice, ...], Choice] = {}
 
     def of(self, mask: int) -> Choice:
@@ -148,16 +149,22 @@ class Choices:
         spot.found[mask & spot.care] = place
         return place
 
-    def _grounded(self, rule: _Rule, binding: _Binding) -> Iterator[Action]:
-        """Yield a rule's actions for what is bound already."""
-        number = self._universe.number
-        objects = [
-            (number[binding[name]],) if name in binding else self._objects[type_]
-            for name, type_ in rule.rule.parameters
-        ]
-        for numbers in product(*objects):
-            if len(set(numbers)) == len(numbers):
-                yield self._actions.ground(rule.place, numbers)
+    def _grounded(self, rule: _Rule, binding: _Binding) -> tuple[Action, ...]:
+        """Return a rule's actions for what is bound already."""
+        key: tuple[int | str, ...] = (rule.place, *binding.values())
+        known = self._known.get(key)
+        if known is None:
+            number = self._universe.number
+            objects = [
+                (number[binding[name]],) if name in binding else self._objects[type_]
+                for name, type_ in rule.rule.parameters
+            ]
+            known = self._known[key] = tuple(
+                self._actions.ground(rule.place, numbers)
+                for numbers in product(*objects)
+                if len({*numbers}) == len(numbers)
+            )
+        return known
 
     def _choice(self, place: _Place, mask: int) -> Choice:
         valid = [each for each in place.actions if mask & each.ground.care == each.ground.want]

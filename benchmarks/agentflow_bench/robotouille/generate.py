@@ -190,27 +190,35 @@ class _Draw:
     def _reachable(self, stations: Sequence[Placed]) -> bool:
         """Return whether some empty cell reaches all stations."""
         taken = {(each.x, each.y) for each in stations}
-        return any(
-            (x, y) not in taken and self._reaches((x, y), stations)
-            for x in range(self._scene.width)
-            for y in range(self._scene.height)
-        )
+        seen: set[tuple[int, int]] = set()
+        for x in range(self._scene.width):
+            for y in range(self._scene.height):
+                if (x, y) not in taken and (x, y) not in seen:
+                    walked = self._walked((x, y), taken)
+                    if walked >= taken:
+                        return True
+                    seen |= walked
+        return False
 
     def _reaches(self, start: tuple[int, int], stations: Sequence[Placed]) -> bool:
         """Return whether whoever walks from `start` through empty cells comes to every station."""
         taken = {(each.x, each.y) for each in stations}
-        seen, todo, met = {start}, [start], 0
+        return self._walked(start, taken) >= taken
+
+    def _walked(self, start: tuple[int, int], taken: set[tuple[int, int]]) -> set[tuple[int, int]]:
+        """Return the cells that a walk from `start` comes to; it goes on from empty ones only."""
+        width, height = self._scene.width, self._scene.height
+        seen, todo = {start}, [start]
         while todo:
-            x, y = todo.pop()
-            if (x, y) in taken:
-                met += 1
+            cell = todo.pop()
+            if cell in taken:
                 continue
-            for dx, dy in _NEIGHBOURS:
-                cell = (x + dx, y + dy)
-                if cell not in seen and self._inside(*cell):
-                    seen.add(cell)
-                    todo.append(cell)
-        return met == len(taken)
+            x, y = cell
+            for next_cell in ((x, y + 1), (x, y - 1), (x + 1, y), (x - 1, y)):
+                if next_cell not in seen and 0 <= next_cell[0] < width and 0 <= next_cell[1] < height:
+                    seen.add(next_cell)
+                    todo.append(next_cell)
+        return seen
 
 
 def _index(objects: Sequence[Placed], placed: Placed) -> int | None:

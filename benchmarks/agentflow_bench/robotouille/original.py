@@ -83,15 +83,15 @@ class _Goal(_Model):
 
 
 class _Task(_Model):
-    width: int = Field(ge=1, le=100)
-    height: int = Field(ge=1, le=100)
+    width: int = Field(ge=1, le=30)
+    height: int = Field(ge=1, le=30)
     stations: list[_Object]
     items: list[_Object]
     players: list[_Object] = Field(min_length=1)
     containers: list[_Object] = []
     meals: list[_Object] = []
     goal_description: str
-    goal: list[_Goal]
+    goal: list[_Goal] = Field(min_length=1)
 
 
 def read_domain(path: Path) -> ours.Domain:
@@ -115,6 +115,8 @@ def read_domain(path: Path) -> ours.Domain:
                 raise _fault(path, predicate.name, f"no type `{type_}`{ours.near(type_, read.object_types)}")
         if not all(predicate.texts):
             raise _fault(path, predicate.name, "a line of language_descriptors is missing")
+        for text in predicate.texts:
+            _check_text(path, predicate.name, text, predicate.types, {})
     actions = tuple(_action(path, each, predicates) for each in read.action_defs)
     return ours.Domain(tuple(read.object_types), tuple(predicates.values()), actions)
 
@@ -130,21 +132,32 @@ def _action(path: Path, action: _Action, predicates: dict[str, ours.Predicate]) 
         if len(predicate.types) != len(literal.parameters):
             raise _fault(path, action.name, f"`{predicate.name}` is about {len(predicate.types)} objects")
     known = list(dict.fromkeys(name for each in (*before, *after) for name in each.parameters))
-    made = {each.creates.parameter for each in _all(special) if each.creates}
+    made = {each.creates.parameter: each.creates.type for each in _all(special) if each.creates}
     used = {name for each in _nested(special) for name in each.parameters}
     used |= {each.parameter for each in _all(special)}
-    for name in sorted(used - made - set(known)):
+    for name in sorted(used - made.keys() - {*known}):
         raise _fault(path, action.name, f"an effect speaks of `{name}`, which is no parameter of the action")
+    types = dict(made)
+    for literal in (*before, *after, *_nested(special)):
+        if len({*literal.parameters}) < len(literal.parameters):
+            raise _fault(path, action.name, f"`{literal.predicate}` is about different objects")
+        for name, type_ in zip(literal.parameters, predicates[literal.predicate].types, strict=True):
+            if types.setdefault(name, type_) != type_:
+                raise _fault(path, action.name, f"`{name}` is a {types[name]} and a {type_}")
     order = known
     for rule in ours.Domain.builtin().actions:
         names = [name for name, _ in rule.parameters]
         if rule.name == action.name and set(names) == set(known):
             order = names
-    try:
-        action.language_description.format(**dict.fromkeys(known, ""))
-    except (LookupError, ValueError) as error:
-        raise _fault(path, action.name, f"language_description: {error}") from None
+    _check_text(path, action.name, action.language_description, (), dict.fromkeys(known, ""))
     return action_rule(predicates, action.name, action.language_description, order, before, after, special)
+
+
+def _check_text(path: Path, where: str, text: str, places: Iterable[str], names: Mapping[str, str]) -> None:
+    try:
+        text.format(*places, **names)
+    except (LookupError, ValueError, AttributeError) as error:
+        raise _fault(path, where, f"the text `{text}` cannot be filled: {error}") from None
 
 
 def _literals(read: Iterable[_Literal]) -> tuple[ours.Literal, ...]:

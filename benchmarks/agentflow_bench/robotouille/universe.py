@@ -88,7 +88,7 @@ class Universe:
         """
         care = want = 0
         for literal in literals:
-            fact = (literal.predicate, *(binding[name] for name in literal.parameters))
+            fact = (literal.predicate, *[binding[name] for name in literal.parameters])
             bit = self.bits.get(fact)
             if bit is None:
                 if (fact in self.static) != literal.value:
@@ -104,7 +104,7 @@ class Universe:
         """Return `touch, drop`: the literals are set by `(mask | touch) ^ drop`."""
         touch = drop = 0
         for literal in literals:
-            bit = self.bits[(literal.predicate, *(binding[name] for name in literal.parameters))]
+            bit = self.bits[(literal.predicate, *[binding[name] for name in literal.parameters])]
             touch |= bit
             drop = drop & ~bit if literal.value else drop | bit
         return touch, drop
