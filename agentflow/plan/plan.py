@@ -14,7 +14,7 @@ from agentflow.plan.step import Step, checked_name, checked_units
 
 if TYPE_CHECKING:
     from agentflow.agent import Agent
-    from agentflow.runtime.context import Context
+    from agentflow.runtime.context import Context, Runnable
     from agentflow.tools import Tool
 
 __all__ = ["Plan"]
@@ -83,14 +83,21 @@ class Plan:
     def step(self, fn: Plan, input: object = None, /) -> Step[Outputs]: ...
 
     @overload
+    def step(self, fn: Runnable[object, Item, T], input: Item, /) -> Step[T]: ...
+
+    @overload
+    def step(self, fn: Runnable[object, None, T], /) -> Step[T]: ...
+
+    @overload
     def step(self, fn: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> Step[T]: ...
 
     @overload
     def step(self, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Step[T]: ...
 
     def step(self, fn: object, *args: object, **kwargs: object) -> Step[object]:
-        """Add a step that calls `fn`, an async or a plain function, an Agent, a Tool or another Plan.
+        """Add a step that calls `fn`: an async or a plain function, a Tool, or what can be run.
 
+        What can be run has `__run__`, as an Agent, a Team, a Batch or another Plan; it takes one input.
         A function may take a `Context` first. Arguments that are outputs of other steps draw the
         order. Its name is the function's, with a number where that is taken.
         """
@@ -119,6 +126,11 @@ class Plan:
     @overload
     def map(
         self, fn: Agent[object, T], items: Sequence[str], /, *, max_parallel: int | None = None
+    ) -> Step[list[T]]: ...
+
+    @overload
+    def map(
+        self, fn: Runnable[object, Item, T], items: Sequence[Item], /, *, max_parallel: int | None = None
     ) -> Step[list[T]]: ...
 
     @overload
