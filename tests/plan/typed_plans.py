@@ -1,7 +1,9 @@
-"""What a type checker knows of plans: each line that ends in `refused` is an error to mypy; see test_typing.py."""
+"""What a type checker knows of plans: a line that ends in `refused` is an error (test_typing.py)."""
 
 from __future__ import annotations
+
 from typing import assert_type
+
 from agentflow import Agent, Batch, Context, Endpoint, Plan, Team, tool
 from agentflow.batch import BatchReport
 from agentflow.plan import Outputs, Planner, Step
