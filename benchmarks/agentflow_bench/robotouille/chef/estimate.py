@@ -10,24 +10,26 @@ from __future__ import annotations
 from itertools import permutations
 from typing import NamedTuple
 
-from agentflow_bench.robotouille.chef.dishes import Demand, Menu, Soup, Stack
-from agentflow_bench.robotouille.chef.errand import HELD, NEVER, USED, Cost, Make, errand
+from agentflow_bench.robotouille.chef.dishes import Menu
+from agentflow_bench.robotouille.chef.errand import HELD, NEVER, Cost, Make, errand
 from agentflow_bench.robotouille.chef.model import (
     DELAY,
     EMPTY,
     FIRST_CONTAINER,
     OTHER,
     SINK,
-    STOVE,
     TABLE,
     Kind,
     State,
     World,
 )
+from agentflow_bench.robotouille.chef.piles import CLEAR, Begun, Item, begun, missing
+from agentflow_bench.robotouille.chef.soups import Soups
 
 __all__ = ["Estimate", "Estimator"]
 
-_CLEAR = 4  # steps to take something away that is in the way: walk, take, walk, put
+_Lack = dict[str, list[tuple[int, int, int]]]  # by kind: status, after, ahead
+_Candidate = tuple[int, int, int, int, int]  # make, flags, where, ticks left, junk above
 
 
 class Estimate(NamedTuple):
@@ -35,33 +37,6 @@ class Estimate(NamedTuple):
 
     steps: int
     waits: int
-
-
-class _Wanted(NamedTuple):
-    """An item that is missing: what must be true of it, the steps that must follow, and what must be before.
-
-    `ahead` are the kinds of stations, as bits, that are used before it can go to its dish.
-    """
-
-    kind: str
-    status: int
-    after: int
-    ahead: int
-
-
-_Lack = dict[str, list[tuple[int, int, int]]]  # status, after, ahead by kind
-
-
-class _Begun(NamedTuple):
-    """A stack so far: how much of it is done, how many items stay, what is missing, steps to clear it."""
-
-    done: int
-    kept: int
-    missing: tuple[_Wanted, ...]
-    loose: int
-
-
-_Candidate = tuple[int, int, int, int, int]  # make, flags, where, ticks left, junk above
 
 
 class Estimator:
@@ -75,14 +50,10 @@ class Estimator:
         ]
         self._kinds = list(dict.fromkeys(makes))
         self.makes = tuple(self._kinds.index(make) for make in makes)
-        self._free = [s not in world.blocked for s in range(len(world.stations))]
-        self._of_kind = [
-            [s for s, kind in enumerate(world.station_kinds) if kind == one and self._free[s]]
-            for one in range(OTHER + 1)
-        ]
-        self._pots = [c for c, pot in enumerate(world.pots) if pot]
-        self._bowls = [c for c, pot in enumerate(world.pots) if not pot]
-        self._stacks: dict[tuple[int, tuple[tuple[int, int], ...]], _Begun] = {}
+        free = [(s, kind) for s, kind in enumerate(world.station_kinds) if s not in world.blocked]
+        self._of_kind = [[s for s, kind in free if kind == one] for one in range(OTHER + 1)]
+        self._soups = Soups(world, menu)
+        self._stacks: dict[tuple[int, tuple[tuple[int, int], ...]], Begun] = {}
         self._errands: dict[tuple[int, int, int, int, int], Cost] = {}
         self._choices: dict[
             tuple[tuple[tuple[int, int, int], ...], tuple[_Candidate, ...]], tuple[int, int, int, int]
@@ -93,12 +64,14 @@ class Estimator:
         wanted: _Lack = {}
         kept, fresh, steps = self._tables(state, wanted)
         waits = time = stations = 0
-        for cost, delay in self._soups(state, wanted):
+        for cost, delay, lacks in self._soups(state):
             steps += cost.steps
             stations |= cost.stations
             time = max(time, cost.time)
             waits += delay
             fresh += cost.stations >> TABLE & 1
+            for one in lacks:
+                wanted.setdefault(one.kind, []).append(one[1:])
         if not (wanted or steps):
             return Estimate(0, 0)
         for cost, delay in self._items(state, wanted, kept):
@@ -120,176 +93,36 @@ class Estimator:
         off what is wrong.
         """
         stacks = self._menu.stacks
-        found: list[tuple[int, int, int, _Begun]] = []
+        found: list[tuple[int, int, int, Begun]] = []
         for table in self._of_kind[TABLE]:
             cell = state.cells[table]
             if cell and cell[0] < FIRST_CONTAINER:
                 look = tuple([(self.makes[i], state.items[i]) for i in cell])
                 for number in range(len(stacks)):
-                    begun = self._stacks.get((number, look))
-                    if begun is None:
-                        begun = self._stacks[number, look] = self._begun(stacks[number], look)
-                    if begun.kept:
-                        found.append((begun.loose - begun.done * 4, number, table, begun))
+                    so_far = self._stacks.get((number, look))
+                    if so_far is None:
+                        pile = [Item(self._kinds[make].kind, flags) for make, flags in look]
+                        so_far = self._stacks[number, look] = begun(stacks[number], pile, self._menu.kinds)
+                    if so_far.done:
+                        found.append((so_far.loose - so_far.done * CLEAR, number, table, so_far))
         found.sort(key=lambda one: one[:3])
         kept: dict[int, int] = {}
         chosen: set[int] = set()
         steps = fresh = 0
-        for _, number, table, begun in found:
+        for _, number, table, so_far in found:
             if number in chosen or table in kept:
                 continue
             chosen.add(number)
-            kept[table] = begun.kept
-            steps += begun.loose
-            for one in begun.missing:
+            kept[table] = so_far.kept
+            steps += so_far.loose
+            for one in so_far.missing:
                 wanted.setdefault(one.kind, []).append(one[1:])
         for number, stack in enumerate(stacks):
             if number not in chosen:
                 fresh += 1
-                for one in _missing(stack, stack.demands):
+                for one in missing(stack, stack.demands):
                     wanted.setdefault(one.kind, []).append(one[1:])
         return kept, fresh, steps
-
-    def _begun(self, stack: Stack, look: tuple[tuple[int, int], ...]) -> _Begun:
-        """Return how far a pile of items is this stack."""
-        named = [(self._kinds[make].kind, flags) for make, flags in look]
-        left = list(stack.demands)
-        kept = 0
-        if stack.ordered:
-            while kept < len(named) and left and _meets(named[kept], left[0]):
-                kept += 1
-                del left[0]
-            loose = (len(named) - kept) if left or stack.top is not None else 0
-        else:
-            kinds = self._menu.kinds
-            middle = list(stack.middle)
-            done_top = stack.top is None
-            if stack.base is not None:
-                if not _meets(named[0], stack.base):
-                    return _Begun(0, 0, (), 0)
-                kept = 1
-            for one in named[kept:]:
-                fits = next((i for i, demand in enumerate(middle) if _meets(one, demand)), -1)
-                if fits >= 0:
-                    del middle[fits]
-                elif not middle and not done_top and stack.top is not None and _meets(one, stack.top):
-                    kept += 1
-                    done_top = True
-                    break
-                elif one[0] in kinds:
-                    break
-                kept += 1
-            left = middle + ([stack.top] if not done_top and stack.top is not None else [])
-            loose = len(named) - kept if left or stack.top is not None else 0
-        done = len(stack.demands) - len(left)
-        above = named[len(named) - loose :] if loose else []
-        junk = sum(one[0] not in {demand.kind for demand in left} for one in above)
-        return _Begun(done, kept if done else 0, tuple(_missing(stack, tuple(left))), junk * _CLEAR)
-
-    # Soups
-
-    def _soups(self, state: State, wanted: _Lack) -> list[tuple[Cost, int]]:
-        """Add what the soups lack to `wanted`, and return their own costs."""
-        found = []
-        pots, bowls = list(self._pots), list(self._bowls)
-        for soup in self._menu.soups:
-            best: tuple[int, int, int, Cost, int, list[Demand]] | None = None
-            for pot in pots or [EMPTY]:
-                for bowl in bowls:
-                    cost, delay, lacks = self._soup(state, soup, pot, bowl)
-                    if best is None or (cost.steps + 7 * len(lacks)) < best[0]:
-                        best = (cost.steps + 7 * len(lacks), pot, bowl, cost, delay, lacks)
-            if best is None:
-                found.append((Cost(NEVER, 0, NEVER), 0))
-                continue
-            _, pot, bowl, cost, delay, lacks = best
-            dry = pot == EMPTY or state.meals[pot] == EMPTY
-            if state.meals[bowl] == EMPTY:
-                pots.remove(pot)
-            bowls.remove(bowl)
-            for demand in lacks:
-                ahead = dry << SINK
-                wanted.setdefault(demand.kind, []).append((demand.status, 3, ahead))
-            found.append((cost, delay))
-        return found
-
-    def _soup(self, state: State, soup: Soup, pot: int, bowl: int) -> tuple[Cost, int, list[Demand]]:
-        """Return the cost of a soup that is made in this pot and goes into this bowl, and what it lacks."""
-        kinds = self._world.station_kinds
-        bowl_at = self._where(state, bowl)
-        stations = steps = 0
-        if bowl_at == HELD:
-            steps = 2
-        elif kinds[bowl_at] != TABLE:
-            steps = 4
-        stations = (steps > 0) << TABLE
-        water = state.meals[bowl]
-        if water != EMPTY:
-            boils, inside = state.waters[water]
-            lacks = self._lacks(state, soup, inside)
-            if lacks or (soup.boiling and not boils):
-                return Cost(NEVER, 0, NEVER), 0, []
-            return Cost(steps, stations, steps), 0, []
-        if pot == EMPTY:
-            return Cost(NEVER, 0, NEVER), 0, []
-        at = self._where(state, pot)
-        kind = HELD if at == HELD else kinds[at]
-        water = state.meals[pot]
-        boils, inside = state.waters[water] if water != EMPTY else (False, ())
-        lacks = self._lacks(state, soup, inside)
-        saved = len(lacks)  # walks to the pot that bring something for it
-        fetch = 0 if kind == HELD else 1  # take it, where the robot is
-        walk = kind != HELD  # whether the robot must come first
-        time = wait = delay = 0
-        if water == EMPTY:
-            left = self._left(state, Kind.FILL, pot, at)
-            if left:
-                wait = left
-            elif kind == SINK:
-                steps, time, delay = steps + 2, time + 2, 3
-            else:
-                steps, time, delay = steps + walk + fetch + 3, time + walk + fetch + 3, 3
-                stations |= 1 << SINK
-            kind, fetch, walk = SINK, 1, True
-            time += 3 if delay else wait
-        if soup.boiling and not boils:
-            left = self._left(state, Kind.BOIL, water << 4 | pot, at) if water != EMPTY else 0
-            if left:
-                time, delay = left, delay + 0
-            else:
-                came = walk and not saved
-                saved -= walk and saved > 0
-                if kind == STOVE:
-                    steps, time = steps + came + 1, time + 1
-                else:
-                    steps, time = steps + came + fetch + 3, time + fetch + 3
-                    stations |= 1 << STOVE
-                time, delay = time + DELAY - 1, delay + DELAY - 1
-            fetch, walk = 1, True
-        came = walk and saved <= 0
-        steps += came + fetch + 2
-        return Cost(steps, stations, time + fetch + 2), delay, lacks
-
-    def _where(self, state: State, container: int) -> int:
-        """Return the station of a container, or `HELD`."""
-        thing = FIRST_CONTAINER + container
-        return HELD if state.held == thing else state.cells.index((thing,))
-
-    def _left(self, state: State, kind: int, subject: int, place: int) -> int:
-        """Return the ticks that an effect for what lies at `place` still takes, 0 if none runs."""
-        for effect in state.effects:
-            if effect[0] == kind and effect[1] == subject and effect[2] == place:
-                return DELAY - effect[3]
-        return 0
-
-    def _lacks(self, state: State, soup: Soup, inside: tuple[int, ...]) -> list[Demand]:
-        lacks = sorted(soup.inside, key=lambda demand: -demand.status.bit_count())
-        for item in inside:
-            one = (self._world.item_kinds[item], state.items[item])
-            fits = next((i for i, demand in enumerate(lacks) if _meets(one, demand)), -1)
-            if fits >= 0:
-                del lacks[fits]
-        return lacks
 
     # Items
 
@@ -341,7 +174,7 @@ class Estimator:
         if len(candidates) < len(demands):
             return best
         table = [
-            [(self._errand(*one[:4], status), one[4] * _CLEAR, after) for one in candidates]
+            [(self._errand(*one[:4], status), one[4] * CLEAR, after) for one in candidates]
             for status, after, _ in demands
         ]
         for picked in permutations(range(len(candidates)), len(demands)):
@@ -409,14 +242,14 @@ class Estimator:
             opened = [kind for kind in ways if shut >> kind & 1 and any(not way & shut for way in ways[kind])]
             if not opened:
                 costs = [(self._junk(state, kind, wanted), kind) for kind in ways if shut >> kind & 1]
-                steps += _CLEAR * min(costs)[0]
+                steps += CLEAR * min(costs)[0]
                 opened = [min(costs)[1]]
             for kind in opened:
                 shut &= ~(1 << kind)
         if fresh:
             tables = [s for s in self._of_kind[TABLE] if s not in kept]
             free = sum(not self._shut_by(state, s, wanted) & 1 << OTHER for s in tables)
-            steps += _CLEAR * max(0, fresh - free)
+            steps += CLEAR * max(0, fresh - free)
         return steps
 
     def _shut_by(self, state: State, place: int, wanted: _Lack) -> int:
@@ -441,20 +274,3 @@ class Estimator:
             max(1, sum(thing >= FIRST_CONTAINER or kinds[thing] not in wanted for thing in state.cells[s]))
             for s in self._of_kind[kind]
         )
-
-
-def _meets(item: tuple[str, int], demand: Demand) -> bool:
-    return item[0] == demand.kind and not demand.status & ~item[1]
-
-
-def _missing(stack: Stack, left: tuple[Demand, ...]) -> list[_Wanted]:
-    """Return what is missing, bottom first."""
-    found = []
-    ahead = 0
-    last = len(left) - 1
-    for i, (kind, status) in enumerate(left):
-        after = 4 * (last - i) if stack.ordered else 4 * (stack.top is not None and i < last)
-        loose = not stack.ordered and (i < last or stack.top is None)
-        found.append(_Wanted(kind, status, after, 0 if loose else ahead))
-        ahead |= sum(1 << station for bit, station in USED.items() if status & bit)
-    return found

@@ -151,7 +151,7 @@ def tick(state: State) -> State:
             done = count >= CUTS
         elif kind == Kind.AFTER_CUT:
             flags = items[subject]
-            done = count > 0 or bool(flags & CUT)
+            done = bool(flags & CUT)
             if done and not flags & FRYABLE:
                 items = (*items[:subject], flags | FRYABLE, *items[subject + 1 :])
         if done:
@@ -190,10 +190,8 @@ def start_cut(world: World, state: State, item: int) -> State:
         effects += [(Kind.COUNT, item, 0, 1), after]
     if effects[i][3] == CUTS:
         flags = items[item] | CUT
-        for j, effect in enumerate(effects):
-            if effect[:2] == (Kind.AFTER_CUT, item):
-                flags |= FRYABLE
-                effects[j] = (*effect[:3], 1)
+        if (Kind.AFTER_CUT, item, 0, 0) in effects:
+            flags |= FRYABLE
         items = (*items[:item], flags, *items[item + 1 :])
     return state._replace(items=items, effects=_tidy(effects))
 
@@ -236,16 +234,15 @@ def taken(state: State, place: int) -> Iterator[tuple[Step, State]]:
         yield step, put(state, place, cell[:-1], top)
 
 
-def given(state: State, place: int) -> Iterator[tuple[Step, State]]:
+def given(world: World, state: State, place: int) -> Iterator[tuple[Step, State]]:
     """Return the ways to let go of an item at a station, before their tick."""
     held, cell = state.held, state.cells[place]
     if not cell:
         yield ("place-item", held, place), put(state, place, (held,), EMPTY)
     elif cell[0] < FIRST_CONTAINER:
         yield ("stack", held, cell[-1]), put(state, place, (*cell, held), EMPTY)
-    else:
-        pot = cell[0] - FIRST_CONTAINER
-        water = state.meals[pot]
+    elif world.pots[cell[0] - FIRST_CONTAINER]:
+        water = state.meals[cell[0] - FIRST_CONTAINER]
         if water != EMPTY:
             boils, inside = state.waters[water]
             new = (boils, tuple(sorted((*inside, held))))

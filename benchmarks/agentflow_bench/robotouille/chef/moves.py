@@ -81,7 +81,7 @@ class Moves:
                         yield self._move(steps, step, new)
                 yield from self._works(steps, at, s, cell)
             elif at.held < FIRST_CONTAINER:
-                for step, new in given(at, s):
+                for step, new in given(world, at, s):
                     yield self._move(steps, step, new)
             else:
                 yield from self._vessel(steps, at, s, cell)
