@@ -29,7 +29,7 @@ from agentflow_bench.robotouille.chef.soups import Soups
 __all__ = ["Estimate", "Estimator"]
 
 _Lack = dict[str, list[tuple[int, int, int]]]  # by kind: status, after, ahead
-_Candidate = tuple[int, int, int, int, int]  # make, flags, where, ticks left, junk above
+_Candidate = tuple[int, int, int, int, int]  # make, flags, where, ticks left, what is above
 
 
 class Estimate(NamedTuple):
@@ -89,7 +89,7 @@ class Estimator:
     def _tables(self, state: State, wanted: _Lack) -> tuple[dict[int, int], int, int]:
         """Add what the stacks lack to `wanted`.
 
-        Returns how many items stay at which table, the number of tables that are needed, and steps to take
+        Returns which items stay (bits) at which table, the number of tables needed, and steps to take
         off what is wrong.
         """
         stacks = self._menu.stacks
@@ -102,7 +102,7 @@ class Estimator:
                     so_far = self._stacks.get((number, look))
                     if so_far is None:
                         pile = [Item(self._kinds[make].kind, flags) for make, flags in look]
-                        so_far = self._stacks[number, look] = begun(stacks[number], pile, self._menu.kinds)
+                        so_far = self._stacks[number, look] = begun(stacks[number], pile)
                     if so_far.done:
                         found.append((so_far.loose - so_far.done * CLEAR, number, table, so_far))
         found.sort(key=lambda one: one[:3])
@@ -138,19 +138,21 @@ class Estimator:
         for s, cell in enumerate(state.cells):
             if not cell or cell[0] >= FIRST_CONTAINER:
                 continue
-            first = kept.get(s, 0)
-            junk = 0
-            for depth in range(len(cell) - 1, first - 1, -1):
+            stays = kept.get(s, 0)
+            above = 0
+            for depth in range(len(cell) - 1, -1, -1):
                 item = cell[depth]
-                if kinds[item] in candidates:
+                if stays >> depth & 1:
+                    above += 2
+                elif kinds[item] in candidates:
                     where = OTHER if depth else places[s]
                     if where in (TABLE, SINK):
                         where = OTHER
                     candidates[kinds[item]].append(
-                        (self.makes[item], state.items[item], where, running.get(item, 0), junk)
+                        (self.makes[item], state.items[item], where, running.get(item, 0), above)
                     )
                 else:
-                    junk += 1
+                    above += 1
         held = state.held
         if 0 <= held < FIRST_CONTAINER and kinds[held] in candidates:
             candidates[kinds[held]].append((self.makes[held], state.items[held], HELD, 0, 0))
@@ -214,7 +216,7 @@ class Estimator:
         top = cell[-1]
         if top >= FIRST_CONTAINER:
             return -1 if self._menu.soups else 0
-        return -1 if len(cell) > kept.get(place, 0) and kinds[top] in wanted else 0
+        return -1 if kinds[top] in wanted and not kept.get(place, 0) >> (len(cell) - 1) & 1 else 0
 
     def _crowding(
         self,

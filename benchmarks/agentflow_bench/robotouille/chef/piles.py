@@ -33,7 +33,7 @@ class Wanted(NamedTuple):
 
 
 class Begun(NamedTuple):
-    """A stack so far: how many items of it are done, how many of the pile stay, what is missing.
+    """A stack so far: how many items of it are done, which of the pile they are (bits), what is missing.
 
     `loose` are steps to take off what is wrong and used nowhere.
     """
@@ -44,21 +44,17 @@ class Begun(NamedTuple):
     loose: int
 
 
-def begun(stack: Stack, pile: Sequence[Item], kinds: frozenset[str]) -> Begun:
-    """Return how far `pile`, bottom first, is `stack`. `kinds` are those that the goal uses.
-
-    Between items that need no order others may lie, as long as they are of no use anywhere.
-    """
-    if not stack.ordered and _complete(stack, pile):
-        return Begun(len(stack.demands), len(pile), (), 0)
-    kept, left = (_in_order if stack.ordered else _in_any_order)(stack, pile, kinds)
+def begun(stack: Stack, pile: Sequence[Item]) -> Begun:
+    """Return how far `pile`, bottom first, is `stack`. Between items that need no order anything may lie."""
+    kept, left = (_in_order if stack.ordered else _in_any_order)(stack, pile)
     done = len(stack.demands) - len(left)
     if not done:
         return Begun(0, 0, (), 0)
-    open_top = stack.top is None and not left
-    wanted = {demand.kind for demand in left}
-    junk = 0 if open_top else sum(one.kind not in wanted for one in pile[kept:])
-    return Begun(done, kept, missing(stack, left), junk * CLEAR)
+    loose = 0
+    if (stack.ordered and left) or (stack.top is not None and not left):
+        wanted = {demand.kind for demand in left}
+        loose = sum(one.kind not in wanted for one in pile[kept.bit_length() :])
+    return Begun(done, kept, missing(stack, left), loose * CLEAR)
 
 
 def missing(stack: Stack, left: Sequence[Demand]) -> tuple[Wanted, ...]:
@@ -89,41 +85,35 @@ def unmet(demands: Sequence[Demand], items: Sequence[Item]) -> list[Demand]:
     return left
 
 
-def _complete(stack: Stack, pile: Sequence[Item]) -> bool:
-    """Return whether a stack without an order is there, whatever else lies in it."""
-    inner = list(pile)
-    if stack.base is not None and not meets(inner.pop(0), stack.base):
-        return False
-    if stack.top is not None and (not inner or not meets(inner.pop(), stack.top)):
-        return False
-    return not unmet(stack.middle, inner)
-
-
-def _in_order(stack: Stack, pile: Sequence[Item], kinds: frozenset[str]) -> tuple[int, list[Demand]]:
-    """Return how many items of the pile are right, and the demands above."""
+def _in_order(stack: Stack, pile: Sequence[Item]) -> tuple[int, list[Demand]]:
+    """Return which items of the pile are right, as bits, and the demands above."""
     demands = list(stack.demands)
-    kept = 0
-    while kept < min(len(pile), len(demands)) and meets(pile[kept], demands[kept]):
-        kept += 1
-    return kept, demands[kept:]
+    right = 0
+    while right < min(len(pile), len(demands)) and meets(pile[right], demands[right]):
+        right += 1
+    return (1 << right) - 1, demands[right:]
 
 
-def _in_any_order(stack: Stack, pile: Sequence[Item], kinds: frozenset[str]) -> tuple[int, list[Demand]]:
-    """Return how many items of the pile may stay, and the demands that they leave."""
-    left = list(stack.middle)
+def _in_any_order(stack: Stack, pile: Sequence[Item]) -> tuple[int, list[Demand]]:
+    """Return which items of the pile are of use, as bits, and the demands that they leave."""
+    left = sorted(stack.middle, key=lambda demand: -demand.status.bit_count())
     top = [] if stack.top is None else [stack.top]
     kept = 0
     if stack.base is not None:
         if not meets(pile[0], stack.base):
             return 0, list(stack.demands)
         kept = 1
-    for one in pile[kept:]:
+    for depth in range(kept, len(pile)):
+        one = pile[depth]
         fits = next((demand for demand in left if meets(one, demand)), None)
         if fits is not None:
             left.remove(fits)
-        elif not left and top and meets(one, top[0]):
-            return kept + 1, []
-        elif one.kind in kinds:
-            break
-        kept += 1
+            kept |= 1 << depth
+        elif not left and top and meets(one, top[0]) and not _again(pile[depth + 1 :], top[0]):
+            return kept | 1 << depth, []
     return kept, left + top
+
+
+def _again(above: Sequence[Item], top: Demand) -> bool:
+    """Return whether the top of a pile is a better top."""
+    return bool(above) and meets(above[-1], top)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from agentflow_bench.robotouille.chef.dishes import Menu
 from agentflow_bench.robotouille.chef.estimate import Estimator
@@ -11,6 +12,8 @@ from agentflow_bench.robotouille.chef.model import FIRST_CONTAINER, TABLE, Kind,
 from agentflow_bench.robotouille.chef.moves import Moves
 
 __all__ = ["Found", "Search"]
+
+_SLACK: Final = 2  # by how much an estimate may be too high
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +44,7 @@ class Search:
         looked = 0
         least = self.estimate(start).steps
         for width in widths:
-            if looked >= most or (found and found[0].cost <= least):
+            if looked >= most or (found and found[0].cost <= least - _SLACK):
                 break
             one, seen = self._beam(start, found[0].cost - 1 if found else limit, width, most - looked)
             looked += seen
@@ -73,7 +76,7 @@ class Search:
                     known[key] = then
                     looked += 1
                     left, waits = self.estimate(new)
-                    if then + left > limit:
+                    if then + left - _SLACK > limit:
                         continue
                     child = (node, steps, new)
                     if left == 0:
