@@ -84,11 +84,11 @@ class Actions:
         numbers: list[int] = []
         for parameter, type_ in rule.parameters:
             if parameter not in objects:
-                raise UserError(f"`{name}` needs `{parameter}`, a {type_}")
+                raise UserError(f"`{name}` needs `{parameter}`, {_a(type_)}")
             number = self._universe.index(objects[parameter], count)
             if self._universe.types[number] != type_:
-                found = f"{objects[parameter]} is a {self._universe.types[number]}"
-                raise UserError(f"`{parameter}` of `{name}` is a {type_}; {found}")
+                found = f"{objects[parameter]} is {_a(self._universe.types[number])}"
+                raise UserError(f"`{parameter}` of `{name}` is {_a(type_)}; {found}")
             if number in numbers:
                 raise UserError(f"`{name}` needs different objects; {objects[parameter]} is named twice")
             numbers.append(number)
@@ -109,3 +109,7 @@ class Actions:
         touch, drop = universe.changed(rule.effects, binding)
         ground = Ground(universe, care, want, touch, drop, effects, reads, rank)
         return Action(rule.name, arguments, rule.description.format(**binding), ground)
+
+
+def _a(type_: str) -> str:
+    return f"{'an' if type_[:1] in 'aeiou' else 'a'} {type_}"

@@ -95,11 +95,6 @@ class Choices:
             found.append(choice)
         return found[0] if len(found) == 1 else self._all(tuple(found))
 
-    def every(self) -> Iterator[Action]:
-        """Yield all actions that there are, valid or not, in order: to check by."""
-        for rule in self._rules:
-            yield from self._grounded(rule, {})
-
     def _spot(self, player: int, about: int, spots: dict[int, _Spot], mask: int) -> _Spot:
         universe = self._universe
         name = universe.names[player]
