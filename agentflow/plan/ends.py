@@ -200,15 +200,16 @@ class Ends:
         if join.step.fn == "leave":
             return
         nodes = self._executor.nodes
+        why = f"{nodes[winner].key} was the first"
         for number in join.after:
             loser, policy = nodes[number], nodes[number].step.said.on_error
             instead = self._instead(policy) if isinstance(policy, Step) else None
             only = all(nodes[later] is join or nodes[later].instead_of == number for later in loser.before)
             if number == winner or not only or (instead is not None and instead[1].before):
                 continue
-            self.withdraw(number, loser)
+            self.withdraw(number, loser, why)
             if instead is not None:
-                self.withdraw(*instead)
+                self.withdraw(*instead, why)
             if loser.bar.state == "cancelled":
                 self._spread(number)
 
@@ -224,7 +225,7 @@ class Ends:
         self._spread(number)
         if self._executor.plan.on_failure == "cancel":
             for other, its in enumerate(self._executor.nodes):
-                self.withdraw(other, its)
+                self.withdraw(other, its, "the plan has failed")
             self._executor.close()
 
     def _spread(self, number: int) -> None:
@@ -249,7 +250,7 @@ class Ends:
 
     def _cancel_one(self, node: Node) -> None:
         self._executor.end(node, "cancelled")
-        self._executor.tell(StepSkipped(node.key, "what it waits for has failed"))
+        self._executor.tell(StepSkipped(node.key, node.why))
 
     def cancel(self, number: int, node: Node) -> None:
         """A step is given up, and with it all that depends on it."""
@@ -259,16 +260,17 @@ class Ends:
         if node.parent is None:
             self._spread(number)
 
-    def withdraw(self, number: int, node: Node) -> None:
+    def withdraw(self, number: int, node: Node, why: str) -> None:
         """End a step wherever it stands; one that waits for what it needs is passed by in the queue."""
         if node.bar.state in FINAL:
             return
         if node.task is not None:
             if number not in self._executor.cancelling:
-                self._executor.cancelling.add(number)
+                self._executor.cancelling[number] = why
                 node.task.cancel()
             return
+        node.why = why
         self._cancel_one(node)
         if node.elements is not None:
             for element in node.elements.numbers:
-                self.withdraw(element, self._executor.nodes[element])
+                self.withdraw(element, self._executor.nodes[element], why)

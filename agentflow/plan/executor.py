@@ -55,7 +55,7 @@ class Executor:
         self._open = plan.open
         self._names: dict[str, int] = {}
         self._ended = asyncio.Event()
-        self.cancelling: set[int] = set()  # whose end was asked for
+        self.cancelling: dict[int, str] = {}  # whose end was asked for, and why
         self._fresh: list[int] = []  # became ready since steps were last started
         self._attempts = Attempts(context)
         self._filling = False
@@ -112,7 +112,11 @@ class Executor:
                         self.make_ready(number, node)
                 self.pump()
                 if self.left:
-                    await self._ended.wait()
+                    try:
+                        await self._ended.wait()
+                    except BaseException:
+                        self.group = None  # no worker takes another step
+                        raise
         finally:
             self._ended.set()
             self.group = None
@@ -220,7 +224,7 @@ class Executor:
             if gate.closed:
                 await gate.passed()
             await self._run(number, self.nodes[number])
-            number = self.queue.pop()
+            number = None if self.group is None else self.queue.pop()
             if number is not None:
                 self.nodes[number].begun = True
             if not self._filling and (self.queue or self._fresh):
@@ -279,7 +283,7 @@ class Executor:
         """Return whether a step was cancelled by its plan, and nothing else than that was."""
         if number not in self.cancelling:
             return False
-        self.cancelling.discard(number)
+        self.nodes[number].why = self.cancelling.pop(number)
         return not cast("asyncio.Task[None]", asyncio.current_task()).uncancel()
 
     def _gather(self, number: int, node: Node) -> None:

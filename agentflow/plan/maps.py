@@ -78,7 +78,7 @@ class Maps:
             return
         assert node.elements is not None
         for other in node.elements.numbers:
-            executor.ends.withdraw(other, executor.nodes[other])
+            executor.ends.withdraw(other, executor.nodes[other], "another item has failed")
         executor.ends.fail(number, node, error)
 
     def _make_ready(self, number: int, element: Node) -> None:

@@ -20,7 +20,7 @@ class Node:
 
     __slots__ = (
         "after", "bar", "before", "begun", "callee", "elements", "instead_of", "key", "missing", "needs",
-        "parent", "plain", "position", "step", "task", "urgency", "value",
+        "parent", "plain", "position", "step", "task", "urgency", "value", "why",
     )  # fmt: skip
 
     def __init__(self, step: Step[object], key: str, urgency: float, needs: Needs) -> None:
@@ -40,6 +40,7 @@ class Node:
         self.parent: int | None = None  # the map that this one is an element of
         self.position = 0
         self.elements: Elements | None = None
+        self.why = "what it waits for has failed"  # that it is cancelled
         self.bar = Bar(key, "waiting")
 
 

@@ -1,41 +1,88 @@
-"""Random plans of every kind of step and failure: each ends, in order, with a state for every step."""
+"""Random plans of every kind of step, failure, change and end: each ends, in order, and goes on after."""
 
 from __future__ import annotations
 
 import asyncio
 import random
+from collections import Counter
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
-from agentflow import Runtime
-from agentflow.errors import PlanFailed
+from agentflow import Context, Runtime
+from agentflow.errors import PlanFailed, RunError, UserError
 from agentflow.plan import LivePlan, Outputs, Plan, Step
 from agentflow.plan.states import FINAL
 from agentflow.testing import VirtualClock
 
-_KINDS = ("call", "call", "call", "map", "any", "skip", "instead", "when", "retry")
+_KINDS = (
+    "call", "call", "call", "child", "map", "nested", "any", "any", "skip", "instead", "when", "retry",
+    "stubborn",
+)  # fmt: skip
+_UNITS = {"a": 2, "b": 1}
 
 
-def _plan(chance: random.Random, began: dict[str, float], ended: dict[str, float]) -> Plan:
-    async def work(name: str, seconds: float, fails: bool, *before: object) -> str:
+class Kitchen:
+    """Where the steps of a plan do their work; it knows what they did, and what they held."""
+
+    def __init__(self, *, mended: bool = False) -> None:
+        self.mended = mended  # what has failed once ends well
+        self.began: dict[str, float] = {}
+        self.ended: Counter[str] = Counter()
+        self.failed: Counter[str] = Counter()
+        self.held: Counter[str] = Counter()
+
+    async def work(self, name: str, seconds: float, fails: bool, needs: str, *before: object) -> str:
         loop = asyncio.get_running_loop()
-        began.setdefault(name, loop.time())
-        await asyncio.sleep(seconds)
-        if fails:
+        self.began.setdefault(name, loop.time())
+        self.held[needs] += 1
+        try:
+            assert not needs or self.held[needs] <= _UNITS[needs]
+            await asyncio.sleep(seconds)
+        finally:
+            self.held[needs] -= 1
+        if fails and not (self.mended and self.failed[name]):
+            self.failed[name] += 1
             raise ValueError(f"{name} is broken")
-        ended[name] = loop.time()
+        self.ended[name] += 1
         return name
 
-    async def item(value: int) -> int:
+    async def stubborn(self, name: str, seconds: float, fails: bool, needs: str, *before: object) -> str:
+        """Do not listen to who ends it."""
+        try:
+            return await self.work(name, seconds, False, needs)
+        except asyncio.CancelledError:
+            if fails:
+                raise ValueError(f"{name} is clumsy") from None
+            return name
+
+    async def child(
+        self, context: Context[object], name: str, seconds: float, fails: bool, needs: str, *before: object
+    ) -> str:
+        return await self.work(name, seconds, fails, needs)
+
+    async def item(self, value: int) -> int:
         await asyncio.sleep(value)
         if value == 7:
             raise ValueError("seven")
         return value
 
+    def inner(self, chance: random.Random) -> Plan:
+        """Return a plan that is a step, or the job of a map."""
+        plan = Plan(name="inner", resources={"c": 1}, window=chance.choice([1, 2000]))
+        items = plan.map(self.item, [chance.randint(0, 5) for _ in range(3)])
+        plan.step(len, items.output).options(resources={"c": 1})
+        if chance.random() < 0.2:
+            plan.step(self.item, 7)
+        return plan
+
+
+def _plan(chance: random.Random, kitchen: Kitchen) -> Plan:
     plan = Plan(
-        resources={"a": 2, "b": 1},
+        resources=_UNITS,
         on_failure=chance.choice(["finish", "cancel"]),
-        window=chance.choice([2, 5, 2000]),
+        window=chance.choice([1, 2, 5, 2000]),
     )
     free: list[Step[object]] = []  # steps that others may come after
     for number in range(chance.randint(1, 25)):
@@ -43,38 +90,74 @@ def _plan(chance: random.Random, began: dict[str, float], ended: dict[str, float
         before = chance.sample(free, min(len(free), chance.randint(0, 3)))
         outputs = [step.output for step in before]
         name, seconds, fails = f"s{number}", float(chance.randint(0, 5)), chance.random() < 0.15
+        needs = chance.choice("ab") if chance.random() < 0.4 else ""
         step: Step[object]
         if kind == "map":
-            step = plan.map(item, [chance.randint(0, 7) for _ in range(chance.randint(0, 5))])  # type: ignore[assignment]
+            items = [chance.randint(0, 7) for _ in range(chance.randint(0, 5))]
+            step = plan.map(kitchen.item, items, max_parallel=chance.choice([None, 1, 2]))  # type: ignore[assignment]
+            step.options(name=name, after=before, on_error=chance.choice(["fail", "skip"]))
+        elif kind == "nested" and chance.random() < 0.5:
+            step = plan.step(kitchen.inner(chance)).options(name=name, after=before)
+        elif kind == "nested":
+            step = plan.map(kitchen.inner(chance), [1, 2], max_parallel=chance.choice([None, 1]))  # type: ignore[assignment]
             step.options(name=name, after=before)
         elif kind == "any" and before:
             step = plan.any_of(*before, losers=chance.choice(["cancel", "leave"])).options(name=name)
         else:
-            step = plan.step(work, name, seconds, fails, *outputs).options(name=name)
-        if chance.random() < 0.4 and kind != "any":
-            step.options(resources={chance.choice("ab"): 1})
-        if kind == "skip":
-            step.options(on_error="skip")
-        elif kind == "instead":
-            spare = plan.step(work, f"spare{number}", 1.0, chance.random() < 0.3).options(
-                name=f"spare{number}"
-            )
-            step.options(on_error=spare)
-        elif kind == "when" and before:
-            wanted = chance.random() < 0.5
-            step.options(when=lambda outputs, wanted=wanted: wanted)
-        elif kind == "retry":
-            step.options(retries=1, timeout=chance.choice([2.5, 100.0]))
+            job = {"child": kitchen.child, "stubborn": kitchen.stubborn}.get(kind, kitchen.work)
+            step = plan.step(job, name, seconds, fails, needs, *outputs).options(name=name)
+            step.options(resources={needs: 1} if needs else {})
+        _more(plan, step, kind, before, chance, kitchen)
         free.append(step)
     return plan
 
 
-@pytest.mark.parametrize("seed", range(150))
+def _more(
+    plan: Plan,
+    step: Step[object],
+    kind: str,
+    before: list[Step[object]],
+    chance: random.Random,
+    kitchen: Kitchen,
+) -> None:
+    """Say how a step is run."""
+    if kind == "skip":
+        step.options(on_error="skip")
+    elif kind == "instead":
+        name, fails = f"spare_{step.name}", chance.random() < 0.3
+        spare = plan.step(kitchen.work, name, 1.0, fails, "").options(name=name)
+        spare.options(after=[one for one in before if chance.random() < 0.5])
+        if chance.random() < 0.2:
+            spare.options(when=lambda _: False)
+        elif chance.random() < 0.2:
+            spare.options(on_error="skip")
+        step.options(on_error=spare)
+    elif kind == "when" and before:
+        wanted = chance.random() < 0.5
+        step.options(when=lambda outputs, wanted=wanted: wanted)
+    elif kind == "retry":
+        step.options(retries=1, timeout=chance.choice([2.5, 100.0]))
+
+
+def _in_order(plan: Plan, live: LivePlan) -> None:
+    """Check that no step began before what it waits for had ended."""
+    bars = {bar.name: bar for bar in live.gantt()}
+    for step in plan.steps:
+        bar = bars[step.name]
+        if bar.start is None or step.kind == "any":
+            continue
+        for earlier in step.waits_for():
+            assert bars[earlier.name].state in FINAL
+            end = bars[earlier.name].end
+            assert end is not None
+            assert end <= bar.start
+
+
+@pytest.mark.parametrize("seed", range(250))
 def test_a_random_plan_ends(seed: int) -> None:
     chance = random.Random(seed)
-    began: dict[str, float] = {}
-    ended: dict[str, float] = {}
-    plan = _plan(chance, began, ended)
+    kitchen = Kitchen()
+    plan = _plan(chance, kitchen)
 
     async def main() -> None:
         async with Runtime() as runtime, runtime.start(plan) as run:
@@ -94,16 +177,103 @@ def test_a_random_plan_ends(seed: int) -> None:
             assert all(bar.state in FINAL for bar in bars.values())
             if outputs is not None:
                 assert all(bars[name].state in ("done", "skipped", "failed") for name in outputs)
-            for step in plan.steps:
-                bar = bars[step.name]
-                if bar.start is None or step.kind == "any":
-                    continue
-                for earlier in step.waits_for():
-                    assert bars[earlier.name].state in FINAL
-                    end = bars[earlier.name].end
-                    assert end is not None
-                    assert end <= bar.start
+            _in_order(plan, live)
+            assert live._executor.queue.free == _UNITS, "each unit is given back once"
+            assert not any(kitchen.held.values())
         assert not asyncio.all_tasks() - {asyncio.current_task()}
 
     with VirtualClock() as clock:
         clock.run(main())
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_a_random_plan_is_changed_while_it_runs(seed: int) -> None:
+    chance = random.Random(seed)
+    kitchen = Kitchen()
+    plan = _plan(chance, kitchen)
+
+    async def main() -> None:
+        async with Runtime() as runtime, runtime.start(plan) as run:
+            await asyncio.sleep(0)
+            live = LivePlan.of(run)
+            added: list[str] = []
+            for number in range(12):
+                await asyncio.sleep(chance.choice([0, 0.5, 1]))
+                steps = [step for step in live.steps if step.kind != "any"]
+                one = chance.choice(steps)
+                with suppress(UserError):
+                    match chance.choice(["add", "add", "drop", "replace"]):
+                        case "add":
+                            name = f"added{number}"
+                            after = chance.sample(steps, min(len(steps), 2))
+                            live.add(kitchen.work, name, 1.0, False, "", name=name, after=after)
+                            added.append(name)
+                        case "drop":
+                            live.drop(one)
+                        case "replace" if one.kind == "call":
+                            other = chance.choice(steps).output
+                            live.replace(one, kitchen.work, one.name, 1.0, False, "", other)
+            with suppress(PlanFailed):
+                async with asyncio.timeout(10_000):
+                    await run.result()
+            assert all(bar.state in FINAL for bar in live.gantt())
+            assert live._executor.queue.free == _UNITS
+            with pytest.raises(UserError, match="has ended"):
+                live.add(kitchen.work, "late", 1.0, False, "", name="late")
+
+    with VirtualClock() as clock:
+        clock.run(main())
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_a_random_plan_is_cancelled_at_any_moment(seed: int) -> None:
+    chance = random.Random(seed)
+    kitchen = Kitchen()
+    plan = _plan(chance, kitchen)
+
+    async def main() -> None:
+        async with Runtime() as runtime, runtime.start(plan) as run:
+            for _ in range(chance.randint(0, 4)):
+                await asyncio.sleep(0)
+            await asyncio.sleep(chance.choice([0, 1, 2, 3.5, 6]))
+            if run.status == "running":
+                await run.cancel("enough")
+            begun = dict(kitchen.began)
+            await asyncio.sleep(60)
+            assert kitchen.began == begun, "nothing begins after the end"
+            with suppress(RunError, PlanFailed):
+                await run.result()
+        assert not asyncio.all_tasks() - {asyncio.current_task()}
+
+    with VirtualClock() as clock:
+        clock.run(main())
+
+
+@pytest.mark.parametrize("seed", range(150))
+def test_a_random_plan_goes_on_after_a_crash(seed: int, tmp_path: Path) -> None:
+    """What ended is not done again, what failed and was passed over neither, and no input differs."""
+    kitchen = Kitchen(mended=True)
+    known: list[str] = []
+    faults: dict[str, str] = {}
+
+    async def main(seconds: float | None) -> None:
+        plan = _plan(random.Random(seed), kitchen)
+        async with Runtime(tmp_path / "runs.db") as runtime, runtime.start(plan, key="k") as run:
+            if seconds is not None:
+                await asyncio.sleep(seconds)
+                if run.status == "running":
+                    await run.cancel("a crash")
+                with suppress(RunError):  # it had ended before, and was read
+                    known.extend(bar.name for bar in LivePlan.of(run).gantt() if bar.state == "done")
+                return
+            try:
+                await run.result()
+            except PlanFailed as error:
+                faults.update(error.faults)
+
+    chance = random.Random(seed)
+    for seconds in (chance.randint(0, 12) + 0.5, chance.randint(0, 6) + 0.5, None):
+        with VirtualClock() as clock:
+            clock.run(main(seconds))
+    assert not any("another input" in fault for fault in faults.values()), faults
+    assert all(kitchen.ended[name] <= 1 for name in known), kitchen.ended

@@ -90,7 +90,9 @@ async def test_whether_it_happened_is_unknown(which: str, tmp_path: Path, monkey
     monkeypatch.chdir(tmp_path)
     killed(which, tmp_path)
     for _ in range(2):  # and stays so
-        with pytest.raises(PlanFailed, match=r"pay was under way .* whether it happened is unknown") as caught:
+        with pytest.raises(
+            PlanFailed, match=r"pay was under way .* whether it happened is unknown"
+        ) as caught:
             await resumed(which)
         assert caught.value.states["first"] == "done"
         assert caught.value.states["pay"] == "failed"
