@@ -12,9 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from typer.core import TyperGroup
 
 from agentflow.errors import UserError
 from agentflow_bench.measure import Setting, Suite
+from agentflow_bench.robotouille import cli as robotouille
+from agentflow_bench.suite_file import is_suite_file
 
 if TYPE_CHECKING:
     from agentflow_bench.runner import Outcome
@@ -26,6 +29,7 @@ SUITES = {
     "asynclm": "AsyncLM: how soon tasks are done on every carrier, and what the markup stands.",
     "batch": "Experiments: killed, limited, failed and long, next to other programs that do the same.",
     "endpoints": "Endpoints: how much of a rate limit is used, how often it is hit, what faults cost.",
+    "robotouille": "Robotouille: agents in a kitchen; without --agent, what is proved without a model.",
     "plans": "Plans: what a step costs, how good a schedule is, what a crash leaves.",
     "foundation": "The foundation: start-up, agents, endpoints, the journal, AsyncHow.",
 }
@@ -36,6 +40,7 @@ _DATA = {
     "asynclm": "AGENTFLOW_ASYNCLM",
     "batch": "AGENTFLOW_PROMPTO",
     "foundation": "AGENTFLOW_ASYNCHOW",
+    "robotouille": "AGENTFLOW_ROBOTOUILLE",
 }
 
 Data = Annotated[Path | None, typer.Option(metavar="PATH", help="Where data lies that is not shipped.")]
@@ -74,11 +79,7 @@ def _suite_command(name: str) -> Callable[..., None]:
         as_json: Json = False,
         quick: Quick = False,
     ) -> None:
-        from agentflow_bench import report
-
-        setting = Setting(_found(name, data), quick)
-        result, outcomes = _measured(load_suite(name), setting, only or [], as_json)
-        _end(result, [] if only else report.write_results(out, result, outcomes))
+        _measure(name, Setting(_found(name, data), quick), only or [], out, as_json)
 
     command.__doc__ = SUITES[name]
     return command
@@ -156,8 +157,6 @@ def _asynchow(
     as_json: Json = False,
     quick: Quick = False,
 ) -> None:
-    from agentflow_bench import report
-
     found = _found("asynchow", data)
     if model is not None:
         from agentflow_bench.asynchow.command import ask_model, asking_of
@@ -174,11 +173,81 @@ def _asynchow(
         from agentflow_bench.asynchow.original import fetch as fetch_data
 
         found = fetch_data()
-    result, outcomes = _measured(load_suite("asynchow"), Setting(found, quick), only or [], as_json)
-    _end(result, [] if only else report.write_results(out, result, outcomes))
+    _measure("asynchow", Setting(found, quick), only or [], out, as_json)
 
 
 _asynchow.__doc__ = SUITES["asynchow"]
+
+
+def _robotouille(
+    agent: robotouille.Agents = None,
+    model: robotouille.Models = None,
+    suite: robotouille.Suites = None,
+    task: robotouille.TaskNames = None,
+    seeds: robotouille.Seeds = None,
+    tasks: robotouille.TaskFiles = None,
+    n: Annotated[int | None, typer.Option("--n", metavar="N", help="Only the first N episodes.")] = None,
+    prior: robotouille.Prior = None,
+    mishaps: robotouille.Mishaps = False,
+    concurrency: Annotated[int, typer.Option(metavar="N", help="So many episodes at once.")] = 200,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Play all again, also what was played.")] = False,
+    traces: robotouille.Traces = False,
+    base_url: BaseUrl = None,
+    api_key_env: KeyVariable = None,
+    temperature: Temperature = "0.7",
+    max_tokens: MaxTokens = None,
+    replay: robotouille.Replay = None,
+    watch: robotouille.Watch = None,
+    case: robotouille.CaseName = None,
+    speed: robotouille.Speed = 2.0,
+    data: Data = None,
+    only: Only = None,
+    out: Out = _RESULTS,
+    as_json: Json = False,
+    quick: Quick = False,
+) -> None:
+    found = _found("robotouille", data)
+    if replay is not None:
+        from agentflow_bench.robotouille.replay import replay_command
+
+        raise typer.Exit(replay_command(replay, found))
+    if watch is not None:
+        from agentflow_bench.robotouille.watch import watch as show
+
+        show(watch, case, speed)
+    elif agent or model:
+        from agentflow_bench.robotouille.command import Wish, play
+        from agentflow_bench.trials.asked import AskedModel
+        from agentflow_bench.trials.run import Keeping
+
+        wish = Wish(
+            tuple(dict.fromkeys(suite or ["asynchronous"])),
+            tuple(dict.fromkeys(task or [])),
+            seeds,
+            tasks,
+            tuple(dict.fromkeys(agent or ["react"])),
+            tuple(
+                AskedModel.of(name, base_url, api_key_env, temperature, max_tokens) for name in model or []
+            ),
+            prior,
+            mishaps,
+            concurrency,
+            n,
+        )
+        raise typer.Exit(play(wish, Keeping(out, fresh=fresh, traces=traces), as_data=as_json))
+    else:
+        _measure("robotouille", Setting(found, quick), only or [], out, as_json)
+
+
+_robotouille.__doc__ = SUITES["robotouille"]
+
+
+def _measure(name: str, setting: Setting, only: list[str], out: Path, as_json: bool) -> None:
+    """Run a suite's measures, print what came of them, and write the report of a whole suite."""
+    from agentflow_bench import report
+
+    result, outcomes = _measured(load_suite(name), setting, only, as_json)
+    _end(result, [] if only else report.write_results(out, result, outcomes))
 
 
 def _found(name: str, data: Path | None) -> Path | None:
@@ -247,14 +316,36 @@ def _say(line: str) -> None:
     sys.stderr.flush()
 
 
+class _Group(TyperGroup):
+    """Takes a suite file where a bench is named: `agentflow bench suites/kitchens.yaml --n 10`."""
+
+    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]
+        """Put a file's bench and options in its place. Raises `UserError` for one that is no suite."""
+        if args and is_suite_file(args[0]):
+            from agentflow_bench.suite_file import read_suite
+
+            options = {
+                name: [option for parameter in command.params for option in parameter.opts]
+                for name, command in self.commands.items()
+                if name in SUITES
+            }
+            args = [*read_suite(Path(args[0]), options), *args[1:]]
+        return super().parse_args(ctx, args)
+
+
 def _make_app() -> typer.Typer:
     made = typer.Typer(
+        cls=_Group,
         help="Measure agentflow against its bars.",
         no_args_is_help=True,
         rich_markup_mode=None,
         add_completion=False,
     )
-    own: dict[str, Callable[..., None]] = {"asynchow": _asynchow, "asynclm": _asynclm}
+    own: dict[str, Callable[..., None]] = {
+        "asynchow": _asynchow,
+        "asynclm": _asynclm,
+        "robotouille": _robotouille,
+    }
     for name in SUITES:
         made.command(name)(own.get(name) or _suite_command(name))
     made.command("list")(_list)

@@ -17,25 +17,49 @@ _COUNTS = ("n", "right", "failed", "tokens", "input_tokens", "output_tokens", "r
 
 
 def as_text(trials: Sequence[Trials[Task]], results: Sequence[Told]) -> str:
-    """Return the figures as aligned lines, and what others published."""
-    lines: list[str] = []
-    for each, told in zip(trials, results, strict=True):
-        (name,) = labels([told])
-        lines.append(f"{each.bench}, {name}: {_right(told)} right ({_share(told)})")
-        lines += _group_lines(told)
-        lines += [f"  {name}: {told[name]}" for name in _truths(told)]
-        for figure, found in _figures(told).items():
-            lines.append(f"  {figure}: {_mean(found)} {each.units.get(figure, '')}".rstrip())
-        spent = [f"{told['tokens']} tokens", f"{told['requests']} requests", f"{told['wall_s']} s"]
-        if told["cost"]:
-            spent.append(f"${cast('float', told['cost']):.4f}")
-        lines.append("  " + ", ".join(spent))
-        if faults := _faults(told):
-            lines.append(f"  not right: {faults}")
+    """Return the figures as aligned lines, and what others published; of several trials a line each."""
+    lines = _one(trials[0], results[0]) if len(results) == 1 else _several(trials, results)
+    for told, name in zip(results, labels(results), strict=True):
         if told["failed"]:
-            lines.append(f"  {told['failed']} without an answer: the same command asks them again")
-        lines += _published_lines(each.published)
-    return "\n".join(lines)
+            lines.append(f"{name}: {told['failed']} without an answer; the same command asks them again")
+    return "\n".join([*lines, *_published_lines(_published(trials))])
+
+
+def _one(each: Trials[Task], told: Told) -> list[str]:
+    (name,) = labels([told])
+    lines = [f"{each.bench}, {name}: {_right(told)} right ({_share(told)})"]
+    lines += _group_lines(told)
+    lines += [f"  {name}: {told[name]}" for name in _truths(told)]
+    for figure, found in _figures(told).items():
+        lines.append(f"  {figure}: {_mean(found)} {each.units.get(figure, '')}".rstrip())
+    spent = [f"{told['tokens']} tokens", f"{told['requests']} requests", f"{told['wall_s']} s"]
+    if told["cost"]:
+        spent.append(f"${cast('float', told['cost']):.4f}")
+    lines.append("  " + ", ".join(spent))
+    if faults := _faults(told):
+        lines.append(f"  not right: {faults}")
+    return lines
+
+
+def _several(trials: Sequence[Trials[Task]], results: Sequence[Told]) -> list[str]:
+    figures = list(dict.fromkeys(name for told in results for name in _figures(told)))
+    rows = [["", "right", "", "95 %", *figures, "tokens", "USD"]]
+    for name, told in zip(labels(results), results, strict=True):
+        means = [_figures(told).get(figure) for figure in figures]
+        rows.append(
+            [
+                name,
+                _right(told),
+                _percent(told["share"]),
+                _bounds(told["interval"]),
+                *("-" if mean is None else _number(mean["mean"]) for mean in means),
+                str(told["tokens"]),
+                _money(told["cost"]),
+            ]
+        )
+    widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
+    lines = ["  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return [f"{trials[0].bench}: {', '.join(common(trials))}", *lines]
 
 
 def as_markdown(
@@ -192,15 +216,13 @@ def _group_lines(told: Told) -> list[str]:
 
 
 def _published_lines(published: Sequence[Published]) -> list[str]:
-    """Return what others found, a line a source."""
+    """Return what others found, a line a source: as a whole, or by a group where they told no whole."""
     lines: dict[str, list[str]] = {}
     for one in published:
-        shares = [] if one.share is None else [_percent(one.share)]
-        shares += [
-            f"{value} {_percent(share)}" for found in one.by.values() for value, share in found.items()
-        ]
-        lines.setdefault(one.source, []).append(f"{one.name}: {', '.join(shares)}")
-    return [f"  published ({source}): {'; '.join(found)}" for source, found in lines.items()]
+        shares = [f"{value} {_percent(share)}" for found in one.by.values() for value, share in found.items()]
+        told = ", ".join(shares) if one.share is None else _percent(one.share)
+        lines.setdefault(one.source, []).append(f"{one.name}: {told}")
+    return [f"published ({source}): {'; '.join(found)}" for source, found in lines.items()]
 
 
 def _figures(told: Told) -> Mapping[str, Told]:
