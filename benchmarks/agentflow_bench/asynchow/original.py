@@ -124,7 +124,10 @@ def fetch(repository: str = _REPOSITORY, folder: Path | None = None, digest: str
     folder = folder or cache_folder()
     if all((folder / f"{name}.jsonl").exists() for name in _KINDS):
         return folder
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{folder}: {error.strerror}; XDG_CACHE_HOME names another place") from None
     found: dict[str, list[dict[str, object]]] = {}
     for name in _KINDS:
         file = folder / f"{name}_benchmark.pkl"
@@ -161,3 +164,6 @@ def _download(address: str, file: Path) -> None:
     except httpx2.HTTPError as error:
         file.unlink(missing_ok=True)
         raise EndpointUnavailable(f"{address}: {type(error).__name__}: {error}") from None
+    except OSError as error:
+        file.unlink(missing_ok=True)
+        raise UserError(f"{file}: {error.strerror}") from None
