@@ -24,6 +24,7 @@ End: TypeAlias = Literal["well", "skipped", "failed"]
 
 _FIRST = "plan/first"  # keys that no step can have: its name has no slash
 _FAILED = "plan/failed"
+_SHOWN = 1_000  # letters of a long fault, at either end
 
 
 class Ends:
@@ -67,7 +68,7 @@ class Ends:
     def fail(self, number: int, node: Node, error: Exception, fault: str = "") -> None:
         """A step has failed for good."""
         executor = self._executor
-        fault = fault or f"{type(error).__name__}: {error}"
+        fault = _clipped(fault or f"{type(error).__name__}: {error}")
         node.bar.error = fault
         executor.tell(StepFailed(node.key, fault[:500]))
         policy = node.step.said.on_error
@@ -274,3 +275,8 @@ class Ends:
         if node.elements is not None:
             for element in node.elements.numbers:
                 self.withdraw(element, self._executor.nodes[element], why)
+
+
+def _clipped(fault: str) -> str:
+    """Return a fault with its beginning and its end: plans in plans tell those of the inner ones."""
+    return fault if len(fault) <= 2 * _SHOWN else f"{fault[:_SHOWN]} … {fault[-_SHOWN:]}"

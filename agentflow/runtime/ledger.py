@@ -38,11 +38,19 @@ def decode(data: bytes | None, kind: object = None) -> object:
     if data is None:
         return None
     if kind is None:
-        return pydantic_core.from_json(data)
+        try:
+            return pydantic_core.from_json(data)
+        except ValueError:  # it reads less deep than it writes
+            return json.loads(data)
     adapter = _ADAPTERS.get(kind)
     if adapter is None:
         adapter = _ADAPTERS[kind] = pydantic.TypeAdapter(kind)  # type: ignore[arg-type]
-    return adapter.validate_json(data)
+    try:
+        return adapter.validate_json(data)
+    except pydantic.ValidationError as error:
+        if error.errors(include_url=False)[0]["type"] != "json_invalid":
+            raise
+        return adapter.validate_python(json.loads(data))
 
 
 def digest(*parts: bytes | str) -> str:
