@@ -285,6 +285,20 @@ def test_kitchens_share_nothing() -> None:
     assert other.n_effects == 0
 
 
+def test_a_twin_is_where_a_plan_is_tried_out() -> None:
+    kitchen = cooking()
+    before = kitchen.snapshot()
+    twin = do(kitchen.twin(), *["Do nothing"] * 3)
+    assert twin.holds("iscooked", "chicken1")
+    assert kitchen.snapshot() == before
+    assert kitchen.holds("iscooking", "chicken1")
+    kitchen.restore(twin.snapshot())
+    assert kitchen.observe() == twin.observe()
+    twin.reset(42)
+    assert kitchen.instance.seed is None
+    assert kitchen.steps == before.steps + 3
+
+
 # Walks.
 
 Draw = Callable[[st.SearchStrategy[int]], int]

@@ -7,12 +7,12 @@ most steps look up three numbers, and nothing has to be thrown away when the kit
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from heapq import merge
 from itertools import product
 from operator import attrgetter
-from typing import TypeAlias, TypeVar
+from typing import TypeAlias
 
 from agentflow_bench.robotouille.action import Action, Actions
 from agentflow_bench.robotouille.domain import ActionRule, Literal
@@ -21,10 +21,8 @@ from agentflow_bench.robotouille.universe import Universe
 
 __all__ = ["Choice", "Choices"]
 
-# Answers of one kind that are kept; a long walk through a large kitchen forgets them all at once.
-_MOST = 2048
-_Key = TypeVar("_Key")
-_Found = TypeVar("_Found")
+# So many answers are kept; a long walk through a large kitchen forgets all of them at once.
+_MOST = 8192
 _Binding: TypeAlias = dict[str, str]
 _Facts: TypeAlias = dict[str, list[Fact]]
 _rank = attrgetter("ground.rank")
@@ -83,6 +81,7 @@ class Choices:
             (player, universe.about[player] & self._asked, {}) for player in self._objects["player"]
         ]
         self._known: dict[tuple[int | str, ...], tuple[Action, ...]] = {}
+        self._answers = 0
         self._merged: dict[tuple[Choice, ...], Choice] = {}
 
     def of(self, mask: int) -> Choice:
@@ -114,7 +113,6 @@ class Choices:
         if player == self._players[0][0]:  # what takes no player is listed once
             bound += [(rule, {}) for rule in self._rules if rule.player is None]
         care = near & self._asked & ~about
-        _make_room(spots)
         spots[mask & about] = spot = _Spot(bound, care, about | care)
         return spot
 
@@ -140,7 +138,6 @@ class Choices:
         for action in actions:
             care |= action.ground.care
         place = _Place(tuple(actions), care & ~spot.known)
-        _make_room(spot.found)
         spot.found[mask & spot.care] = place
         return place
 
@@ -164,15 +161,23 @@ class Choices:
     def _choice(self, place: _Place, mask: int) -> Choice:
         valid = [each for each in place.actions if mask & each.ground.care == each.ground.want]
         choice = Choice(tuple(sorted(valid, key=_rank)))
-        _make_room(place.found)
+        self._make_room()
         place.found[mask & place.care] = choice
         return choice
+
+    def _make_room(self) -> None:
+        self._answers += 1
+        if self._answers >= _MOST:
+            self._answers = 0
+            self._merged.clear()
+            for _, _, spots in self._players:
+                spots.clear()
 
     def _all(self, choices: tuple[Choice, ...]) -> Choice:
         known = self._merged.get(choices)
         if known is None:
             known = Choice(tuple(merge(*(each.actions for each in choices), key=_rank)))
-            _make_room(self._merged)
+            self._make_room()
             self._merged[choices] = known
         return known
 
@@ -199,19 +204,23 @@ class _Rule:
         ]
 
 
-def _bound(binding: _Binding, asked: Sequence[Literal], facts: _Facts) -> Iterator[_Binding]:
-    """Yield the ways to bind further parameters so that all of `asked` are among `facts`."""
-    if not asked:
-        yield binding
-        return
-    first, rest = asked[0], asked[1:]
-    for fact in facts.get(first.predicate, ()):
-        more = dict(binding)
-        for parameter, name in zip(first.parameters, fact[1:], strict=True):
-            if more.setdefault(parameter, name) != name:
-                break
-        else:
-            yield from _bound(more, rest, facts)
+def _bound(binding: _Binding, asked: Sequence[Literal], facts: _Facts) -> list[_Binding]:
+    """Return the ways to bind further parameters so that all of `asked` are among `facts`."""
+    ways = [binding]
+    for literal in asked:
+        found = facts.get(literal.predicate)
+        if not found:
+            return []
+        before, ways = ways, []
+        for way in before:
+            for fact in found:
+                more = dict(way)
+                for parameter, name in zip(literal.parameters, fact[1:], strict=True):
+                    if more.setdefault(parameter, name) != name:
+                        break
+                else:
+                    ways.append(more)
+    return ways
 
 
 def _by_predicate(facts: Iterable[Fact]) -> _Facts:
@@ -219,8 +228,3 @@ def _by_predicate(facts: Iterable[Fact]) -> _Facts:
     for fact in facts:
         out.setdefault(fact[0], []).append(fact)
     return out
-
-
-def _make_room(found: dict[_Key, _Found]) -> None:
-    if len(found) >= _MOST:
-        found.clear()

@@ -9,7 +9,8 @@ from agentflow_bench.robotouille.universe import Universe
 
 __all__ = ["Blocks"]
 
-_MOST = 4096
+# So many texts are kept of one kitchen, then all are forgotten.
+_MOST = 16384
 
 
 class Blocks:
@@ -18,7 +19,7 @@ class Blocks:
     def __init__(self, universe: Universe) -> None:
         self._universe = universe
         self._known: list[dict[int, str]] = []
-        self._lines: dict[tuple[int, Fact], str] = {}
+        self._texts_kept = 0
         self._texts = {each.name: each.texts for each in universe.domain.predicates}
         self._static: dict[str, list[Fact]] = defaultdict(list)
         for fact in sorted(universe.static, key=universe.order):
@@ -47,7 +48,10 @@ class Blocks:
         return "\n".join([f"{type_.capitalize()} {name}:", *lines])
 
     def _block(self, number: int, mask: int) -> str:
-        if len(self._known[number]) >= _MOST:
-            self._known[number].clear()
+        if self._texts_kept >= _MOST:
+            self._texts_kept = 0
+            for texts in self._known:
+                texts.clear()
+        self._texts_kept += 1
         text = self._known[number][mask] = self.block(number, mask)
         return text
