@@ -7,11 +7,11 @@ is too high, the plan saved a walk by luck.
 
 from __future__ import annotations
 
-from itertools import permutations
-from typing import NamedTuple
+from collections.abc import Iterator
+from typing import Final, NamedTuple
 
 from agentflow_bench.robotouille.chef.dishes import Menu
-from agentflow_bench.robotouille.chef.errand import HELD, NEVER, Cost, Make, errand
+from agentflow_bench.robotouille.chef.errand import CLEAR, HELD, NEVER, Candidate, Choice, Errands, Make
 from agentflow_bench.robotouille.chef.model import (
     DELAY,
     EMPTY,
@@ -23,13 +23,13 @@ from agentflow_bench.robotouille.chef.model import (
     State,
     World,
 )
-from agentflow_bench.robotouille.chef.piles import CLEAR, Begun, Item, begun, missing
+from agentflow_bench.robotouille.chef.piles import Begun, Item, begun, missing
 from agentflow_bench.robotouille.chef.soups import Soups
 
-__all__ = ["Estimate", "Estimator"]
+__all__ = ["Estimate", "Estimator", "Seen"]
 
 _Lack = dict[str, list[tuple[int, int, int]]]  # by kind: status, after, ahead
-_Candidate = tuple[int, int, int, int, int]  # make, flags, where, ticks left, what is above
+_RUNS: Final = 1 << 20  # in `Seen`, from here up: an effect is about it
 
 
 class Estimate(NamedTuple):
@@ -37,6 +37,13 @@ class Estimate(NamedTuple):
 
     steps: int
     waits: int
+
+
+class Seen(NamedTuple):
+    """A state as a search sees it: by item and by cell, what it is like. Containers are negative."""
+
+    items: list[int]
+    cells: list[tuple[int, ...]]
 
 
 class Estimator:
@@ -50,19 +57,32 @@ class Estimator:
         ]
         self._kinds = list(dict.fromkeys(makes))
         self.makes = tuple(self._kinds.index(make) for make in makes)
+        self._shifted = tuple(make << 8 for make in self.makes)
         free = [(s, kind) for s, kind in enumerate(world.station_kinds) if s not in world.blocked]
         self._of_kind = [[s for s, kind in free if kind == one] for one in range(OTHER + 1)]
         self._soups = Soups(world, menu)
-        self._stacks: dict[tuple[int, tuple[tuple[int, int], ...]], Begun] = {}
-        self._errands: dict[tuple[int, int, int, int, int], Cost] = {}
-        self._choices: dict[
-            tuple[tuple[tuple[int, int, int], ...], tuple[_Candidate, ...]], tuple[int, int, int, int]
-        ] = {}
+        self._where = [OTHER if kind in (TABLE, SINK) else kind for kind in world.station_kinds]
+        self._errands = Errands(self._kinds)
+        self._piles: dict[tuple[int, ...], tuple[tuple[int, int, Begun], ...]] = {}
+        self._singles: dict[tuple[int, int], tuple[str, Candidate]] = {}
 
-    def __call__(self, state: State) -> Estimate:
+    def see(self, state: State) -> Seen:
+        """Return what things are like: numbers that are the same for items that are as good as each other."""
+        like = [make | flags for make, flags in zip(self._shifted, state.items, strict=True)]
+        for number, (kind, subject, _, _) in enumerate(state.effects, 1):
+            if kind != Kind.IDLE and kind < Kind.FILL:
+                like[subject] |= number * _RUNS
+        cells = [
+            tuple([like[i] if i < FIRST_CONTAINER else -i for i in cell]) if cell else cell
+            for cell in state.cells
+        ]
+        return Seen(like, cells)
+
+    def __call__(self, state: State, seen: Seen | None = None) -> Estimate:
         """Return what is to go, or `NEVER` and more where the goal is out of reach."""
+        seen = seen or self.see(state)
         wanted: _Lack = {}
-        kept, fresh, steps = self._tables(state, wanted)
+        kept, fresh, steps = self._tables(seen, wanted)
         waits = time = stations = 0
         for cost, delay, lacks in self._soups(state):
             steps += cost.steps
@@ -74,11 +94,11 @@ class Estimator:
                 wanted.setdefault(one.kind, []).append(one[1:])
         if not (wanted or steps):
             return Estimate(0, 0)
-        for cost, delay in self._items(state, wanted, kept):
-            steps += cost.steps
-            stations |= cost.stations
-            time = max(time, cost.time)
-            waits += delay
+        for choice in self._items(state, seen, wanted, kept):
+            steps += choice.steps
+            stations |= choice.stations
+            time = max(time, choice.time)
+            waits += choice.waits
         if steps >= NEVER:
             return Estimate(NEVER, 0)
         steps += self._standing(state, wanted, kept) + self._crowding(state, wanted, kept, stations, fresh)
@@ -86,7 +106,7 @@ class Estimator:
 
     # Stacks
 
-    def _tables(self, state: State, wanted: _Lack) -> tuple[dict[int, int], int, int]:
+    def _tables(self, seen: Seen, wanted: _Lack) -> tuple[dict[int, int], int, int]:
         """Add what the stacks lack to `wanted`.
 
         Returns which items stay (bits) at which table, the number of tables needed, and steps to take
@@ -95,17 +115,15 @@ class Estimator:
         stacks = self._menu.stacks
         found: list[tuple[int, int, int, Begun]] = []
         for table in self._of_kind[TABLE]:
-            cell = state.cells[table]
-            if cell and cell[0] < FIRST_CONTAINER:
-                look = tuple([(self.makes[i], state.items[i]) for i in cell])
-                for number in range(len(stacks)):
-                    so_far = self._stacks.get((number, look))
-                    if so_far is None:
-                        pile = [Item(self._kinds[make].kind, flags) for make, flags in look]
-                        so_far = self._stacks[number, look] = begun(stacks[number], pile)
-                    if so_far.done:
-                        found.append((so_far.loose - so_far.done * CLEAR, number, table, so_far))
-        found.sort(key=lambda one: one[:3])
+            look = seen.cells[table]
+            if look and look[0] >= 0:
+                piles = self._piles.get(look)
+                if piles is None:
+                    piles = self._piles[look] = self._begun(look)
+                for worth, number, so_far in piles:
+                    found.append((worth, number, table, so_far))
+        if len(found) > 1:
+            found.sort(key=lambda one: one[:3])
         kept: dict[int, int] = {}
         chosen: set[int] = set()
         steps = fresh = 0
@@ -117,86 +135,69 @@ class Estimator:
             steps += so_far.loose
             for one in so_far.missing:
                 wanted.setdefault(one.kind, []).append(one[1:])
-        for number, stack in enumerate(stacks):
-            if number not in chosen:
-                fresh += 1
-                for one in missing(stack, stack.demands):
-                    wanted.setdefault(one.kind, []).append(one[1:])
+        if len(chosen) < len(stacks):
+            for number, stack in enumerate(stacks):
+                if number not in chosen:
+                    fresh += 1
+                    for one in missing(stack, stack.demands):
+                        wanted.setdefault(one.kind, []).append(one[1:])
         return kept, fresh, steps
+
+    def _begun(self, look: tuple[int, ...]) -> tuple[tuple[int, int, Begun], ...]:
+        """Return the stacks that a pile may become, each with how much is against it, and its number."""
+        pile = [Item(self._kinds[one >> 8 & 0xFFF].kind, one & 0xFF) for one in look]
+        found = [(number, begun(stack, pile)) for number, stack in enumerate(self._menu.stacks)]
+        return tuple((one.loose - one.done * CLEAR, number, one) for number, one in found if one.done)
 
     # Items
 
-    def _items(self, state: State, wanted: _Lack, kept: dict[int, int]) -> list[tuple[Cost, int]]:
-        """Return the cheapest errands that bring every wanted item."""
-        places = self._world.station_kinds
-        kinds = self._world.item_kinds
-        candidates: dict[str, list[_Candidate]] = {name: [] for name in wanted}
-        running = {}
-        for kind, subject, station, count in state.effects:
-            if (kind == Kind.COOK or kind == Kind.FRY) and state.cells[station][:1] == (subject,):
-                running[subject] = DELAY - count
-        for s, cell in enumerate(state.cells):
-            if not cell or cell[0] >= FIRST_CONTAINER:
+    def _items(self, state: State, seen: Seen, wanted: _Lack, kept: dict[int, int]) -> Iterator[Choice]:
+        """Return the cheapest errands that bring every wanted item, kind by kind."""
+        candidates: dict[str, list[Candidate]] = {name: [] for name in wanted}
+        for s, look in enumerate(seen.cells):
+            if not look or look[0] < 0:
                 continue
-            stays = kept.get(s, 0)
-            above = 0
-            for depth in range(len(cell) - 1, -1, -1):
-                item = cell[depth]
-                if stays >> depth & 1:
-                    above += 2
-                elif kinds[item] in candidates:
-                    where = OTHER if depth else places[s]
-                    if where in (TABLE, SINK):
-                        where = OTHER
-                    candidates[kinds[item]].append(
-                        (self.makes[item], state.items[item], where, running.get(item, 0), above)
-                    )
-                else:
-                    above += 1
+            if len(look) == 1 and look[0] < _RUNS:
+                if s not in kept:
+                    where = self._where[s]
+                    one = self._singles.get((look[0], where))
+                    if one is None:
+                        one = self._singles[look[0], where] = self._single(look[0], where)
+                    if one[0] in candidates:
+                        candidates[one[0]].append(one[1])
+            else:
+                self._pile(state, s, kept.get(s, 0), candidates)
         held = state.held
-        if 0 <= held < FIRST_CONTAINER and kinds[held] in candidates:
-            candidates[kinds[held]].append((self.makes[held], state.items[held], HELD, 0, 0))
-        found = []
+        if 0 <= held < FIRST_CONTAINER:
+            name, candidate = self._single(seen.items[held], HELD)
+            if name in candidates:
+                candidates[name].append(candidate)
         for name, demands in wanted.items():
-            few = candidates[name]
-            few.sort()
-            demands.sort()
-            key = (tuple(demands), tuple(few))
-            chosen = self._choices.get(key)
-            if chosen is None:
-                chosen = self._choices[key] = self._choose(*key)
-            found.append((Cost(*chosen[:3]), chosen[3]))
-        return found
+            yield self._errands(demands, candidates[name])
 
-    def _choose(
-        self, demands: tuple[tuple[int, int, int], ...], candidates: tuple[_Candidate, ...]
-    ) -> tuple[int, int, int, int]:
-        """Return the least cost of items that meet the demands: steps, stations, time, and waits."""
-        best = (NEVER, 0, NEVER, 0)
-        if len(candidates) < len(demands):
-            return best
-        table = [
-            [(self._errand(*one[:4], status), one[4] * CLEAR, after) for one in candidates]
-            for status, after, _ in demands
-        ]
-        for picked in permutations(range(len(candidates)), len(demands)):
-            steps = stations = time = waits = 0
-            for row, column in zip(table, picked, strict=True):
-                cost, clear, after = row[column]
-                steps += cost.steps + clear
-                stations |= cost.stations
-                time = max(time, cost.time + after)
-                waits += cost.time - cost.steps
-            if (steps, time) < (best[0], best[2]):
-                best = (steps, stations, time, waits)
-        return best
+    def _single(self, like: int, where: int) -> tuple[str, Candidate]:
+        make = like >> 8 & 0xFFF
+        return self._kinds[make].kind, (make, like & 0xFF, where, 0, 0)
 
-    def _errand(self, make: int, flags: int, where: int, left: int, status: int) -> Cost:
-        key = (make, flags, where, left, status)
-        cost = self._errands.get(key)
-        if cost is None:
-            cost = self._errands[key] = errand(self._kinds[make], flags, where, left, status)
-        return cost
+    def _pile(self, state: State, place: int, stays: int, candidates: dict[str, list[Candidate]]) -> None:
+        """Add the items of a pile that may be used elsewhere, each with what must be taken off it."""
+        cell = state.cells[place]
+        above = 0
+        for depth in range(len(cell) - 1, -1, -1):
+            item = cell[depth]
+            name = self._world.item_kinds[item]
+            if stays >> depth & 1:
+                above += 2
+            elif name in candidates:
+                where, left = OTHER, 0
+                if not depth:
+                    where = self._where[place]
+                    for kind, subject, station, count in state.effects:
+                        if subject == item and station == place and (kind == Kind.COOK or kind == Kind.FRY):
+                            left = DELAY - count
+                candidates[name].append((self.makes[item], state.items[item], where, left, above))
+            else:
+                above += 1
 
     # What stands where
 
@@ -231,15 +232,15 @@ class Estimator:
         What stands in the way of one may leave as soon as others were used; where that goes round in a
         circle, somewhere must be cleared.
         """
-        steps = 0
-        shut = stations & ~(1 << TABLE)
-        ways = {
-            kind: [self._shut_by(state, s, wanted) for s in self._of_kind[kind]]
-            for kind in range(1, OTHER)
-            if shut >> kind & 1
-        }
-        if not all(ways.values()):
-            return NEVER
+        steps = shut = 0
+        cells = state.cells
+        ways: dict[int, list[int]] = {}
+        for kind in range(1, OTHER):
+            if stations >> kind & 1 and all(cells[s] for s in self._of_kind[kind]):
+                ways[kind] = [self._shut_by(state, s, wanted) for s in self._of_kind[kind]]
+                if not ways[kind]:
+                    return NEVER
+                shut |= 1 << kind
         while shut:
             opened = [kind for kind in ways if shut >> kind & 1 and any(not way & shut for way in ways[kind])]
             if not opened:
@@ -249,9 +250,12 @@ class Estimator:
             for kind in opened:
                 shut &= ~(1 << kind)
         if fresh:
-            tables = [s for s in self._of_kind[TABLE] if s not in kept]
-            free = sum(not self._shut_by(state, s, wanted) & 1 << OTHER for s in tables)
-            steps += CLEAR * max(0, fresh - free)
+            for s in self._of_kind[TABLE]:
+                if s not in kept and (not cells[s] or self._shut_by(state, s, wanted) >= 0):
+                    fresh -= 1
+                    if not fresh:
+                        break
+            steps += CLEAR * fresh
         return steps
 
     def _shut_by(self, state: State, place: int, wanted: _Lack) -> int:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from agentflow_bench.robotouille.chef.dishes import Demand, Stack
-from agentflow_bench.robotouille.chef.errand import USED
+from agentflow_bench.robotouille.chef.errand import CLEAR, USED
 
-__all__ = ["CLEAR", "Begun", "Item", "Wanted", "begun", "meets", "missing", "unmet"]
-
-CLEAR: Final = 4  # steps to take something away: walk, take, walk, put
+__all__ = ["Begun", "Item", "Wanted", "begun", "meets", "missing", "unmet"]
 
 
 class Item(NamedTuple):

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from agentflow_bench.robotouille.chef.dishes import Menu
-from agentflow_bench.robotouille.chef.estimate import Estimator
-from agentflow_bench.robotouille.chef.model import FIRST_CONTAINER, TABLE, Kind, State, Step, World
+from agentflow_bench.robotouille.chef.estimate import Estimator, Seen
+from agentflow_bench.robotouille.chef.model import FIRST_CONTAINER, TABLE, State, Step, World
 from agentflow_bench.robotouille.chef.moves import Moves
 
 __all__ = ["Found", "Search"]
@@ -44,7 +44,8 @@ class Search:
         looked = 0
         least = self.estimate(start).steps
         for width in widths:
-            if looked >= most or (found and found[0].cost <= least - _SLACK):
+            doubt = 0 if width == widths[-1] else _SLACK  # the widest beam is for what takes longer
+            if looked >= most or (found and found[0].cost <= least - doubt):
                 break
             one, seen = self._beam(start, found[0].cost - 1 if found else limit, width, most - looked)
             looked += seen
@@ -58,7 +59,7 @@ class Search:
         layers: dict[int, list[tuple[int, int, int, _Node]]] = {
             0: [(first.steps, first.waits, 0, (None, (), start))]
         }
-        known = {self._key(start): 0}
+        known = {self._key(start, self.estimate.see(start)): 0}
         best: Found | None = None
         looked = time = 0
         while layers and time < limit:
@@ -70,12 +71,13 @@ class Search:
                     then = time + cost
                     if then > limit:
                         continue
-                    key = self._key(new)
+                    seen = self.estimate.see(new)
+                    key = self._key(new, seen)
                     if known.get(key, limit + 1) <= then:
                         continue
                     known[key] = then
                     looked += 1
-                    left, waits = self.estimate(new)
+                    left, waits = self.estimate(new, seen)
                     if then + left - _SLACK > limit:
                         continue
                     child = (node, steps, new)
@@ -89,25 +91,17 @@ class Search:
             time += 1
         return best, looked
 
-    def _key(self, state: State) -> object:
+    def _key(self, state: State, seen: Seen) -> object:
         """Return what a state is like, whichever of equal tables and equal items it is about."""
-        place, held, cells, items, meals, waters, effects = state
-        makes = self.estimate.makes
-        like = [make << 8 | flags for make, flags in zip(makes, items, strict=True)]
-        for number, (kind, subject, _, _) in enumerate(effects, 1):
-            if kind != Kind.IDLE and kind < Kind.FILL:
-                like[subject] |= number << 20
-        like_cells = [
-            tuple([like[i] if i < FIRST_CONTAINER else -i for i in cell]) if cell else cell for cell in cells
-        ]
-        tables = sorted([like_cells[s] for s in self._tables])
+        place, held, _, _, meals, waters, effects = state
+        like, cells = seen
         return (
-            like_cells[place] if self._world.station_kinds[place] == TABLE else place,
+            cells[place] if self._world.station_kinds[place] == TABLE else place,
             like[held] if 0 <= held < FIRST_CONTAINER else -held,
-            tuple(tables),
-            tuple([like_cells[s] for s in self._others]),
+            tuple(sorted([cells[s] for s in self._tables])),
+            tuple([cells[s] for s in self._others]),
             meals,
-            tuple([(boils, tuple(sorted([like[i] for i in inside]))) for boils, inside in waters]),
+            waters and tuple([(boils, tuple(sorted([like[i] for i in inside]))) for boils, inside in waters]),
             tuple([(effect[0], effect[2], effect[3]) for effect in effects]),
         )
 

@@ -21,6 +21,7 @@ from agentflow_bench.robotouille.chef.piles import Item, Wanted, unmet
 
 __all__ = ["Simmering", "Soups"]
 
+_AWAY = -2  # in the hands of another player
 _AFTER = 3  # steps after the last item is in: take the pot, walk, fill the bowl
 
 
@@ -41,10 +42,27 @@ class Soups:
     def __init__(self, world: World, menu: Menu) -> None:
         self._world, self._soups = world, menu.soups
         self._pots = [c for c, pot in enumerate(world.pots) if pot]
+        self._vessels = range(len(world.containers))
+        self._known: dict[object, tuple[Simmering, ...]] = {}
         self._bowls = [c for c, pot in enumerate(world.pots) if not pot]
 
-    def __call__(self, state: State) -> list[Simmering]:
+    def __call__(self, state: State) -> tuple[Simmering, ...]:
         """Return how far each soup is, with the pots and bowls that suit best, none used twice."""
+        if not self._soups:
+            return ()
+        key = (
+            state.held if state.held >= FIRST_CONTAINER else EMPTY,
+            tuple([self._where(state, vessel) for vessel in self._vessels]),
+            state.meals,
+            tuple([(boils, tuple([(i, state.items[i]) for i in inside])) for boils, inside in state.waters]),
+            tuple([effect for effect in state.effects if effect[0] >= Kind.FILL]),
+        )
+        known = self._known.get(key)
+        if known is None:
+            known = self._known[key] = self._judged(state)
+        return known
+
+    def _judged(self, state: State) -> tuple[Simmering, ...]:
         found = []
         pots, bowls = list(self._pots), list(self._bowls)
         for soup in self._soups:
@@ -52,17 +70,19 @@ class Soups:
                 (self._soup(state, soup, pot, bowl), pot, bowl) for pot in pots or [EMPTY] for bowl in bowls
             ]
             if not ways:
-                return [_NEVER]
+                return (_NEVER,)
             best, pot, bowl = min(ways, key=lambda way: way[0].cost.steps + 7 * len(way[0].missing))
             if pot != EMPTY and state.meals[bowl] == EMPTY:
                 pots.remove(pot)
             bowls.remove(bowl)
             found.append(best)
-        return found
+        return tuple(found)
 
     def _soup(self, state: State, soup: Soup, pot: int, bowl: int) -> Simmering:
         """Return how far a soup is that is made in this pot and goes into this bowl."""
         bowl_at = self._where(state, bowl)
+        if bowl_at == _AWAY:
+            return _NEVER
         steps = 2 if bowl_at == HELD else 0 if self._world.station_kinds[bowl_at] == TABLE else 4
         stations = (steps > 0) << TABLE
         served = state.meals[bowl]
@@ -71,7 +91,7 @@ class Soups:
             if self._lacks(state, soup, inside) or (soup.boiling and not boils):
                 return _NEVER
             return Simmering(Cost(steps, stations, steps), 0, ())
-        if pot == EMPTY:
+        if pot == EMPTY or self._where(state, pot) == _AWAY:
             return _NEVER
         way = self._way(state, soup, pot)
         ahead = (state.meals[pot] == EMPTY) << SINK
@@ -118,9 +138,11 @@ class Soups:
         return Simmering(Cost(steps, stations, time + take + 2), waits, missing)
 
     def _where(self, state: State, container: int) -> int:
-        """Return the station of a container, or `HELD`."""
-        thing = FIRST_CONTAINER + container
-        return HELD if state.held == thing else state.cells.index((thing,))
+        """Return the station of a container, `HELD`, or `_AWAY`."""
+        cell = (FIRST_CONTAINER + container,)
+        if state.held == cell[0]:
+            return HELD
+        return state.cells.index(cell) if cell in state.cells else _AWAY
 
     def _left(self, state: State, kind: int, subject: int, place: int) -> int:
         """Return the ticks that an effect for what lies at `place` still takes, 0 if none runs."""
