@@ -69,7 +69,7 @@ class Edit:
             failed = failed or end == "failed"
         self._raise_urgency(number)
         if failed:
-            executor.ends.cancel(number, node)
+            executor.ends.give_up(number, node)
         elif node.missing == 0 and executor.group is not None:
             executor.make_ready(number, node)
         self._go_on()

@@ -1,14 +1,17 @@
 """What follows from a step's end: who may begin, who is skipped, who is given up with it.
 
 A step has ended for those that wait for it when nothing more will come of it: one that has failed
-and has a stand-in ends as that one does. What later steps have seen is put down, a failure that the
-plan went on from and the winner of a join too, so that they see the same after a crash.
+and has a stand-in ends as that one does. A failure that, directly or through other steps, only joins
+on the first wait for is theirs: the plan fails for it when they do. What later steps have seen is put
+down, a failure that the plan went on from and the winner of a join too, so that they see the same
+after a crash.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from agentflow.errors import RunError
 from agentflow.plan.states import FINAL
 from agentflow.plan.step import Step
 from agentflow.runtime.ledger import decode, encode
@@ -34,6 +37,8 @@ class Ends:
         self._executor = executor
         self.failed: dict[str, str] = {}  # what the plan fails for
         self.cause: BaseException | None = None
+        self._spared: dict[str, str] = {}  # what it fails for if joins do
+        self._first: BaseException | None = None
 
     # What a step has come to.
 
@@ -159,12 +164,18 @@ class Ends:
             join.value = value
             executor.make_ready(later, join)
             self._end_losers(join, number)
-        elif self._lost(later, join):
-            self._spread(later)
+        else:
+            self._lost(later, join)
 
-    def all_skipped(self, join: Node) -> bool:
-        """Whether a join that is ready has no first, since all the steps that it takes were skipped."""
-        return join.missing == 0
+    def join(self, number: int, join: Node) -> None:
+        """Give a join that is ready the value of its first; without one it is skipped, or fails."""
+        if join.missing:
+            self._executor.settle(number, join, join.value)
+        elif all(self.end_of(self._executor.nodes[one]) == "skipped" for one in join.after):
+            self.skip(number, join, "all steps that it takes the first of were skipped")
+        else:
+            fault = "none of the steps that it takes the first of ended well"
+            self.fail(number, join, RunError(fault), fault)
 
     def _may_win(self, join: Node, number: int) -> bool:
         """Return whether a step may be the first, and put down that it is: the journal knows it later."""
@@ -179,22 +190,12 @@ class Ends:
         ledger.put(key, encode(nodes[number].key, f"the first of {join.key}"))
         return True
 
-    def _lost(self, number: int, join: Node) -> bool:
-        """Count a step that is not the first of a join; return whether the join fails with it."""
-        if join.bar.state != "waiting":
-            return False
-        join.missing -= 1
-        if join.missing:
-            return False
-        executor = self._executor
-        if all(self.end_of(executor.nodes[one]) == "skipped" for one in join.after):
-            executor.make_ready(number, join)
-            return False
-        fault = "none of the steps that it takes the first of ended well"
-        join.bar.error = self.failed[join.key] = fault
-        executor.tell(StepFailed(join.key, fault))
-        executor.end(join, "failed")
-        return True
+    def _lost(self, number: int, join: Node) -> None:
+        """Count a step that is not the first of a join; it is ready when none is left that could be."""
+        if join.bar.state == "waiting":
+            join.missing -= 1
+            if not join.missing:
+                self._executor.make_ready(number, join)
 
     def _end_losers(self, join: Node, winner: int) -> None:
         """End the other steps that a join took, with their stand-ins, unless they are left to themselves."""
@@ -217,37 +218,55 @@ class Ends:
     # Giving up.
 
     def _blame(self, number: int, node: Node, fault: str, error: Exception | None) -> None:
-        """The plan fails for this step; what depends on it is not run."""
-        if node.instead_of is not None:
-            self.failed.setdefault(self._executor.nodes[node.instead_of].key, fault)
-            self._spread(node.instead_of)
-        self.failed[node.key] = fault
-        self.cause = self.cause or error
-        self._spread(number)
+        """What depends on a step is not run, and the plan fails for it, unless it is for joins to say."""
+        self._first = self._first or error
+        if node.instead_of is None:
+            self._spared[node.key] = fault
+            lost = self._spread(number)
+        else:
+            self._spared.setdefault(self._executor.nodes[node.instead_of].key, fault)
+            self._spared[node.key] = fault
+            lost = self._spread(node.instead_of)
+            self._spread(number)
+        if lost:
+            self._own_up()
+
+    def _own_up(self) -> None:
+        """The plan fails, for all that has failed so far."""
+        self.failed.update(self._spared)
+        self._spared.clear()
+        self.cause = self.cause or self._first
         if self._executor.plan.on_failure == "cancel":
             for other, its in enumerate(self._executor.nodes):
                 self.withdraw(other, its, "the plan has failed")
             self._executor.close()
 
-    def _spread(self, number: int) -> None:
-        """Cancel all that depends on a step, however far away; joins on the first are told."""
+    def _spread(self, number: int) -> bool:
+        """Cancel all that depends on a step, however far away; joins on the first are told.
+
+        Return whether something is lost by it: a step, of these and itself, for which no other waits.
+        """
         nodes = self._executor.nodes
-        left = [number]
+        left, lost = [number], False
         while left:
-            for later in nodes[left.pop()].before:
+            here = left.pop()
+            waited = nodes[here].instead_of is not None
+            for later in nodes[here].before:
                 node = nodes[later]
+                waited = waited or (node.instead_of != here and node.bar.state != "dropped")
                 if node.bar.state in FINAL:
                     continue
                 if node.step.kind == "any":
-                    if self._lost(later, node):
-                        left.append(later)
+                    self._lost(later, node)
                     continue
                 self._cancel_one(node)
                 left.append(later)
                 of = node.instead_of
                 if of is not None and nodes[of].bar.state == "failed":  # nobody stands in for it any more
-                    self.failed.setdefault(nodes[of].key, nodes[of].bar.error or "")
+                    self._spared.setdefault(nodes[of].key, nodes[of].bar.error or "")
                     left.append(of)
+            lost = lost or not waited
+        return lost
 
     def _cancel_one(self, node: Node) -> None:
         self._executor.end(node, "cancelled")
@@ -260,6 +279,12 @@ class Ends:
         self._cancel_one(node)
         if node.parent is None:
             self._spread(number)
+
+    def give_up(self, number: int, node: Node) -> None:
+        """A step was added, or changed, that waits for one that has failed: it is not run."""
+        self._cancel_one(node)
+        if self._spread(number):
+            self._own_up()
 
     def withdraw(self, number: int, node: Node, why: str) -> None:
         """End a step wherever it stands; one that waits for what it needs is passed by in the queue."""

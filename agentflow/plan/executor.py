@@ -255,7 +255,8 @@ class Executor:
                 self.ends.fail(number, node, RunError(fault), fault)
                 return
             if node.parent is None and step.kind != "call":
-                self._gather(number, node)
+                gather = self.maps.begin if step.kind == "map" else self.ends.join
+                gather(number, node)
                 return
             self._state.emit(StepStarted(node.key))
             # What has a run of its own passes the gate there: while it counted here, it could not.
@@ -286,23 +287,15 @@ class Executor:
         self.nodes[number].why = self.cancelling.pop(number)
         return not cast("asyncio.Task[None]", asyncio.current_task()).uncancel()
 
-    def _gather(self, number: int, node: Node) -> None:
-        """Begin a map, or let a join have the value of its first."""
-        if node.step.kind == "map":
-            self.maps.begin(number, node, self._give)
-        elif self.ends.all_skipped(node):
-            self.ends.skip(number, node, "all steps that it takes the first of were skipped")
-        else:
-            self.settle(number, node, node.value)
-
     def _wanted(self, step: Step[object]) -> bool:
         when = step.said.when
         if isinstance(when, Output):
-            return bool(self._give(when.step))
+            return bool(self.give(when.step))
         assert when is not None
         return bool(when(self.outputs))
 
-    def _give(self, step: Step[object]) -> object:
+    def give(self, step: Step[object]) -> object:
+        """Return what a step gave."""
         if step.kind == "input":
             return self._input
         return self.nodes[self.numbers[id(step)]].value
@@ -310,8 +303,8 @@ class Executor:
     async def _value(self, node: Node) -> object:
         """Return what a step gives, from the journal where it is known."""
         step, callee = node.step, cast("Callee", node.callee)
-        args = cast("tuple[object, ...]", resolved(step.args, self._give)) if step.args else ()
-        kwargs = cast("dict[str, object]", resolved(step.kwargs, self._give)) if step.kwargs else step.kwargs
+        args = cast("tuple[object, ...]", resolved(step.args, self.give)) if step.args else ()
+        kwargs = cast("dict[str, object]", resolved(step.kwargs, self.give)) if step.kwargs else step.kwargs
         if node.parent is not None:
             args = (node.value,)
         if not self._durable and callee.simple and step.said.timeout is None and step.said.retries is None:

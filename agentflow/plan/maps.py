@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, cast
 
 from agentflow.errors import UserError
 from agentflow.plan.node import Elements, Node
 from agentflow.plan.ready import needs_of
 from agentflow.plan.states import FINAL
-from agentflow.plan.step import Step, resolved
+from agentflow.plan.step import resolved
 from agentflow_protocols.trace import StepStarted
 
 if TYPE_CHECKING:
@@ -24,11 +24,11 @@ class Maps:
     def __init__(self, executor: Executor) -> None:
         self._executor = executor
 
-    def begin(self, number: int, node: Node, give: Callable[[Step[object]], object]) -> None:
+    def begin(self, number: int, node: Node) -> None:
         """Make a node of each item, of which as many as may be are ready at once."""
         executor = self._executor
         node.task = None
-        (items,) = cast("tuple[object, ...]", resolved(node.step.args, give))
+        (items,) = cast("tuple[object, ...]", resolved(node.step.args, executor.give))
         if not isinstance(items, Sequence) or isinstance(items, str | bytes):
             raise UserError(f"step {node.key} maps over a list, not {type(items).__name__}")
         executor.tell(StepStarted(node.key))

@@ -72,6 +72,44 @@ def test_a_join_fails_where_one_failed_and_the_rest_was_skipped() -> None:
     assert caught.value.states["first"] == "failed"
 
 
+def test_a_failure_that_only_a_join_waits_for_is_the_joins() -> None:
+    """Directly, or through other steps; the plan fails when the join does, and when more waits for it."""
+    for on_failure in ("finish", "cancel"):
+        plan = Plan(on_failure="cancel" if on_failure == "cancel" else "finish")
+        far = plan.step(broken, 1).options(name="far")
+        near = plan.step(join, far.output).options(name="near")
+        first = plan.any_of(near, plan.step(broken, 2), plan.step(wait, 5, "fine")).options(name="first")
+        last = plan.step(join, first.output)
+        outputs, states = run(plan, seconds=300)
+        assert outputs[last] == "fine"
+        assert (states["far"], states["near"], states["broken_2"]) == ("failed", "cancelled", "failed")
+        assert "near" not in outputs
+        plan.step(join, near.output).options(name="more")  # and now it is missed
+        with pytest.raises(PlanFailed, match="step far failed"):
+            run(plan)
+
+
+def test_a_join_that_fails_may_be_skipped_or_stood_in_for() -> None:
+    plan = Plan()
+    first = plan.any_of(plan.step(broken), plan.step(broken, 1)).options(on_error="skip")
+    assert run(plan)[0][first] is None
+    first.options(on_error=plan.step(wait, 1, "bread"))
+    last = plan.step(join, first.output)
+    assert run(plan, seconds=120)[0][last] == "bread"
+
+
+def test_a_join_of_joins_has_the_first_of_all() -> None:
+    plan = Plan()
+    inner = plan.any_of(plan.step(broken), plan.step(broken, 1))
+    outer = plan.any_of(inner, plan.step(wait, 3, "fine"))
+    assert run(plan, seconds=180)[0][outer] == "fine"
+    plan.any_of(inner).options(name="all")
+    with pytest.raises(PlanFailed) as caught:
+        run(plan)
+    assert list(caught.value.faults) == ["broken", "broken_2", inner.name, "all"]
+    assert isinstance(caught.value.__cause__, ValueError)
+
+
 def test_a_stand_in_can_make_its_step_the_first_and_ends_with_it() -> None:
     plan = Plan()
     spare = plan.step(wait, 2, "spare").options(name="spare")

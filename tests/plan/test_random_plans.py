@@ -177,6 +177,11 @@ def test_a_random_plan_ends(seed: int) -> None:
             assert all(bar.state in FINAL for bar in bars.values())
             if outputs is not None:
                 assert all(bars[name].state in ("done", "skipped", "failed") for name in outputs)
+            waited = {one.name for step in plan.steps for one in step.waits_for()}
+            spares = {id(step.said.on_error) for step in plan.steps}
+            last = [step.name for step in plan.steps if step.name not in waited and id(step) not in spares]
+            given = live._executor.outputs
+            assert (failed is None) == all(name in given for name in last), "it gives all, or it fails"
             _in_order(plan, live)
             assert live._executor.queue.free == _UNITS, "each unit is given back once"
             assert not any(kitchen.held.values())

@@ -333,7 +333,8 @@ def test_the_first_of_some(tmp_path: Path) -> None:
           slow: {tool: boil, with: {pot: slow, minutes: 9}}
           fast: {tool: boil, with: {pot: fast, minutes: 2}}
           not: {tool: boil, with: {pot: not}, when: false}
-          first: {any_of: [not, slow, fast]}
+          burnt: {tool: burn, with: {pot: burnt}}
+          first: {any_of: [not, burnt, slow, fast]}
           end: {tool: boil, with: {pot: "{{ steps.first.output.pot }} it is"}}
         """,
     )
