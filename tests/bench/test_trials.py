@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from agentflow import Agent, Context, Runtime
 from agentflow.errors import EndpointUnavailable, UserError
+from agentflow.runtime.loop import new_loop, run_in
 from agentflow.testing import FakeEndpoint
 from agentflow_bench.command import app
 from agentflow_bench.trials import Case, Published, Row, Score, Trials, run_trials, summary, try_all
@@ -101,17 +102,21 @@ async def test_what_fails_is_tried_again_and_nothing_else_is(tmp_path: Path) -> 
     assert len(model.requests) == asked + 2
 
 
-async def test_an_answer_is_judged_anew(tmp_path: Path) -> None:
+def test_an_answer_is_judged_anew(tmp_path: Path) -> None:
     wanted = 1.0
 
     def judge(number: int, score: Score) -> Score:
         return Score(score.figures["answer"] == wanted, score.figures, detail=score.detail)
 
-    for right in (1.0, 2.0):
-        wanted = right
+    async def sitting() -> list[Row]:
         async with Runtime(journal=tmp_path / "trials.db") as runtime:
-            rows = await try_all(sums(judge=judge), runtime)
+            return await try_all(sums(judge=judge), runtime)
+
+    for right in (2.0, 4.0):
+        wanted = right
+        rows = run_in(lambda: new_loop("virtual"), sitting())
         assert [row.right for row in rows] == [row.figures["answer"] == right for row in rows]
+        assert sum(row.right for row in rows) == 1
 
 
 def test_ctrl_c_keeps_what_is_done(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
