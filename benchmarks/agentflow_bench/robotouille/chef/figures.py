@@ -17,7 +17,7 @@ from agentflow_bench.robotouille.instance import make_instance
 from agentflow_bench.robotouille.kitchen import Kitchen
 from agentflow_bench.robotouille.task import Task, all_tasks
 
-__all__ = ["Meal", "chef_figures", "cook_all", "judged", "read_best"]
+__all__ = ["SEEDS", "SUITES", "Meal", "chef_figures", "cook_all", "judged", "read_best", "tested"]
 
 SUITES: Final = ("synchronous", "asynchronous")
 SEEDS: Final = tuple(range(42, 421, 42))

@@ -16,6 +16,8 @@ __all__ = [
     "BOARD",
     "COOKED",
     "CUT",
+    "CUTS",
+    "DELAY",
     "EMPTY",
     "FIRST_CONTAINER",
     "FRIED",
@@ -29,7 +31,14 @@ __all__ = [
     "Kind",
     "State",
     "Step",
+    "Water",
     "World",
+    "given",
+    "put",
+    "runs",
+    "start_cut",
+    "started",
+    "taken",
     "tick",
 ]
 
