@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from agentflow.errors import BadResponse
 from agentflow.runtime.context import Context
 from agentflow_protocols.chat import ChatRequest, Json, Message, Settings, Usage
 from agentflow_protocols.trace import ModelCalled, ModelFinished
@@ -32,17 +33,25 @@ class Talk:
     """Ask an endpoint with messages of one's own, where an agent's loop is not wanted.
 
     In a run each reply is a step, `ask/1`, `ask/2` and so on: after a crash it is read, not asked
-    for again, as long as the messages are the same. Without a `context` they are just requests.
+    for again, as long as the messages are the same. Without a `context` they are just requests. With
+    `silent` a reply that is none (empty, unreadable) even after the endpoint's retries is an empty text.
     """
 
     def __init__(
-        self, endpoint: Endpoint, context: Context[object] | None = None, *, name: str = "talk"
+        self,
+        endpoint: Endpoint,
+        context: Context[object] | None = None,
+        *,
+        name: str = "talk",
+        silent: bool = False,
     ) -> None:
+        self._silent = silent
         self._endpoint = endpoint
         self._context = context
         self._resources: Resources | None = None if context is None else context.resources
         self._name = name
         self._before: list[dict[str, Json]] = []
+        self._asked = 0
         self.replies: list[str] = []
         self.usage = Usage()
         self.cost: float | None = 0.0
@@ -53,11 +62,11 @@ class Talk:
         Raises `EndpointError`; `UserError` when a step of this name had other messages before a crash.
         """
         request = ChatRequest(list(messages), output=output, settings=Settings())
-        number = len(self.replies) + 1
+        self._asked += 1
         if self._context is None:
             told = await self._told(request)
         else:
-            told = await self._step(self._context, number, request)
+            told = await self._step(self._context, self._asked, request)
         self.replies.append(told.text)
         self.usage.add(told.usage)
         self.cost = None if self.cost is None or told.cost is None else self.cost + told.cost
@@ -82,9 +91,14 @@ class Talk:
     async def _told(
         self, request: ChatRequest, context: Context[object] | None = None, number: int = 1
     ) -> Told:
-        async with self._endpoint.stream(request, resources=self._resources, whole=True) as stream:
-            async for _ in stream:
-                pass
+        try:
+            async with self._endpoint.stream(request, resources=self._resources, whole=True) as stream:
+                async for _ in stream:
+                    pass
+        except BadResponse:
+            if not self._silent:
+                raise
+            return Told("", Usage(requests=1), None)
         reply = stream.reply
         if context is not None:
             context.emit(

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from agentflow import Context, Message, Runtime
+from agentflow import Context, Endpoint, Message, Runtime
 from agentflow.endpoints.talk import Talk
-from agentflow.errors import AgentflowError
-from agentflow.testing import FakeEndpoint
+from agentflow.errors import AgentflowError, BadResponse
+from agentflow.testing import FakeEndpoint, LoopbackServer
 from agentflow_protocols.trace import Event, ModelCalled, ModelFinished
 
 
@@ -65,3 +65,11 @@ async def test_it_needs_no_run() -> None:
     talk = Talk(model)
     assert await talk.ask([Message("user", "?")]) == "yes"
     assert talk.usage.requests == 1
+
+
+async def test_who_says_nothing_may_be_told_as_silent() -> None:
+    with LoopbackServer(lambda body: "") as server:
+        async with Endpoint("m", base_url=server.url, retry=1) as endpoint:
+            with pytest.raises(BadResponse, match="empty"):
+                await Talk(endpoint).ask([Message("user", "?")])
+            assert await Talk(endpoint, silent=True).ask([Message("user", "?")]) == ""

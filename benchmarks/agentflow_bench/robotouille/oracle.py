@@ -13,19 +13,20 @@ from agentflow_bench.robotouille.instance import Instance
 from agentflow_bench.robotouille.kitchen import Kitchen
 from agentflow_protocols.chat import ChatRequest
 
-__all__ = ["oracle"]
+__all__ = ["DELAY", "oracle"]
 
 _GOAL = re.compile(r"^Goal: .*$", re.MULTILINE)
 _FIRST = re.compile(r"^(Station|Item|Player|Container|Meal) ", re.MULTILINE)
 _NUMBER = re.compile(r"This is action (\d+)")
-_DELAY = 0.5  # seconds of the virtual clock, to an answer
+DELAY = 0.5
+"""Seconds to an answer."""
 
 
-def oracle(instances: Sequence[Instance]) -> Endpoint:
+def oracle(instances: Sequence[Instance], *, delay: float = DELAY) -> Endpoint:
     """Return an endpoint that knows the way to each kitchen's goal, and reads off the prompt where it is."""
     knowing = _Oracle(instances)
     model = ScriptedModel(
-        lambda request: ScriptedReply(knowing.answer(request)), name="oracle", source="oracle", delay=_DELAY
+        lambda request: ScriptedReply(knowing.answer(request)), name="oracle", source="oracle", delay=delay
     )
     return Endpoint(model, price=Price(0.0, 0.0))
 

@@ -19,7 +19,6 @@ from agentflow_bench.trials.row import read_rows
 
 __all__ = ["frames", "picture", "watch"]
 
-_CELL = 12  # columns of a cell of the map
 _STATION = {"table": "▭", "stove": "♨", "board": "▤", "fryer": "≋", "sink": "∪"}
 
 
@@ -86,13 +85,12 @@ def picture(kitchen: Kitchen, width: int = 80) -> list[str]:
     scene = kitchen.instance.scene
     names = {cell: name for name, cell in kitchen.instance.layout.items() if _kind(name) in _STATION}
     at = {each[0]: each[1] for each in kitchen.true("loc")}
-    cell = max(6, min(_CELL, (width - 1) // scene.width - 1))
+    cells = {where: _drawn(kitchen, station, at) for where, station in names.items()}
+    longest = max((len(part) for parts in cells.values() for part in parts), default=0)
+    cell = max(6, min(longest, (width - 1) // scene.width - 1))
     lines: list[str] = []
     for y in range(scene.height):
-        row: list[list[str]] = []
-        for x in range(scene.width):
-            station = names.get((x, y))
-            row.append(["·", "", ""] if station is None else _drawn(kitchen, station, at))
+        row = [cells.get((x, y), ["·", "", ""]) for x in range(scene.width)]
         lines += [
             " ".join(part[:cell].ljust(cell) for part in parts).rstrip() for parts in zip(*row, strict=True)
         ]
@@ -123,7 +121,7 @@ def _drawn(kitchen: Kitchen, station: str, at: dict[str, str]) -> list[str]:
     pots = [each for each, where in kitchen.true("container_at") if where == station]
     things = [*pots, *reversed(stack)]
     top = _told(kitchen, things[0]) if things else ""
-    below = "+".join(things[1:])
+    below = "+".join(_told(kitchen, each) for each in things[1:])
     return [f"{_STATION[_kind(station)]}{station}{here}", top, below]
 
 

@@ -32,8 +32,9 @@ class Planned:
         """Play the episode to its end. One line that is no valid action, and none of them is done."""
         kind = "io-cot" if self.states else "io"
         said = [Message("system", prompt("role")), Message("user", user_text(kind)), *example(kind)]
+        talk = Talk(endpoint, context, name=kind, silent=True)
         try:
-            reply = await Talk(endpoint, context, name=kind).ask([*said, Message("user", episode.observe())])
+            reply = await talk.ask([*said, Message("user", episode.observe())])
         except ContextOverflow:
             return "context window"
         texts = read_actions(reply) if self.states else read_plan(reply)

@@ -42,7 +42,7 @@ class React:
 
     async def play(self, context: Context[object], endpoint: Endpoint, episode: Episode) -> Ending:
         """Play the episode to its end."""
-        return await _Player(self, Talk(endpoint, context, name=self.kind), episode).play()
+        return await _Player(self, Talk(endpoint, context, name=self.kind, silent=True), episode).play()
 
 
 class _Player:
