@@ -86,17 +86,22 @@ class Changes:
             raise UserError(
                 f"plan {self._plan.name}: step {node.key} runs in the place of {failed}, which has failed"
             )
+        if put:
+            self._refuse_taken(node)
+            self._put("drop", node.key, {})
+        self._edit.drop(number)
+
+    def _refuse_taken(self, node: Node) -> None:
+        """Raise `UserError` when a step that may be run, now or after a crash, takes its output."""
         for later in node.before:
             taker = self._executor.nodes[later]
             taken = outputs_in([taker.step.args, taker.step.kwargs])
-            if taker.bar.state not in FINAL and any(output.step is node.step for output in taken):
+            open_yet = taker.bar.state not in FINAL or taker.bar.state == "cancelled"
+            if open_yet and any(output.step is node.step for output in taken):
                 raise UserError(
                     f"plan {self._plan.name}: step {taker.key} takes the output of {node.key}: change that"
                     " one first"
                 )
-        if put:
-            self._put("drop", node.key, {})
-        self._edit.drop(number)
 
     def replace(self, number: int, run: str | object, args: Sequence[object], *, put: bool = True) -> None:
         """Let a step call something else."""
