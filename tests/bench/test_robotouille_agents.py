@@ -359,7 +359,7 @@ def test_what_the_command_refuses(here: Path) -> None:
 
 def test_an_endpoint_that_fails_is_no_failure_of_the_agent(here: Path) -> None:
     plan = "\n".join(action.text for action in plan_actions(Kitchen(kitchen())))
-    with LoopbackServer(lambda body: f"Plan:\n{plan}") as server:
+    with LoopbackServer(lambda body: f"Plan:\n{plan}", faults=[400]) as server:
         words = (
             "--agent",
             "io",
@@ -374,7 +374,7 @@ def test_an_endpoint_that_fails_is_no_failure_of_the_agent(here: Path) -> None:
             "--out",
             here,
         )
-        code, text = bench(*words, "--base-url", "http://127.0.0.1:9", "--json")
+        code, text = bench(*words, "--base-url", server.url, "--json")
         assert code == 1
         assert (json.loads(text)["failed"], json.loads(text)["faults"]) == (1, {})
         code, text = bench(*words, "--base-url", server.url, "--json")

@@ -13,7 +13,7 @@ from agentflow_bench.robotouille.instance import Instance
 from agentflow_bench.robotouille.kitchen import Kitchen
 from agentflow_protocols.chat import ChatRequest
 
-__all__ = ["DELAY", "oracle"]
+__all__ = ["DELAY", "Knowing", "oracle"]
 
 _GOAL = re.compile(r"^Goal: .*$", re.MULTILINE)
 _FIRST = re.compile(r"^(Station|Item|Player|Container|Meal) ", re.MULTILINE)
@@ -24,14 +24,14 @@ DELAY = 0.5
 
 def oracle(instances: Sequence[Instance], *, delay: float = DELAY) -> Endpoint:
     """Return an endpoint that knows the way to each kitchen's goal, and reads off the prompt where it is."""
-    knowing = _Oracle(instances)
+    knowing = Knowing(instances)
     model = ScriptedModel(
         lambda request: ScriptedReply(knowing.answer(request)), name="oracle", source="oracle", delay=delay
     )
     return Endpoint(model, price=Price(0.0, 0.0))
 
 
-class _Oracle:
+class Knowing:
     """Plans are made when a kitchen is first asked about, also in its middle."""
 
     def __init__(self, instances: Sequence[Instance]) -> None:
