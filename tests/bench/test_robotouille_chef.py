@@ -55,7 +55,7 @@ def wandered(kitchen: Kitchen, steps: int, chance: random.Random) -> Kitchen:
         ("asynchronous", "4", 42, 42),
         ("asynchronous", "5", 84, 25),
         ("asynchronous", "6", 294, 62),  # board and stove are taken
-        pytest.param("asynchronous", "8", 42, 81, marks=pytest.mark.slow),
+        ("asynchronous", "7", 336, 62),
     ],
 )
 def test_a_plan_reaches_the_goal_within_the_limit_in_no_more_steps_than_are_known(

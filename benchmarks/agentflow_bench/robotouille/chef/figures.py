@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Final
 
 from agentflow.errors import UserError
-from agentflow_bench.measure import Bar, Figure, Setting
+from agentflow_bench.measure import Bar, Figure, Measure, Setting
 from agentflow_bench.robotouille.chef.plan import plan_actions
 from agentflow_bench.robotouille.instance import make_instance
 from agentflow_bench.robotouille.kitchen import Kitchen
 from agentflow_bench.robotouille.task import Task, all_tasks
 
-__all__ = ["SEEDS", "SUITES", "Meal", "chef_figures", "cook_all", "judged", "read_best", "tested"]
+__all__ = ["CHEF", "SEEDS", "SUITES", "Meal", "chef_figures", "cook_all", "judged", "read_best", "tested"]
 
 SUITES: Final = ("synchronous", "asynchronous")
 SEEDS: Final = tuple(range(42, 421, 42))
@@ -111,3 +111,6 @@ def read_best(folder: Path) -> dict[tuple[str, int], int]:
     except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{file}: no instances of Robotouille ({error})") from error
     return best
+
+
+CHEF = Measure("chef", "The rule-based planner on the 200 kitchens of the benchmark.", chef_figures)

@@ -95,13 +95,13 @@ def _searched(kitchen: Kitchen, most: int | None) -> _Way:
     if least >= NEVER:
         raise UserError(f"the goal of {kitchen.instance.name} can't be reached any more")
     limit = 3 * least + 60 * world.ticks
-    found = search.plans(state, limit if most is None else min(limit, most), _WIDTHS, _MOST // world.ticks)
-    if not found:
+    found = search.plan(state, limit if most is None else min(limit, most), _WIDTHS, _MOST // world.ticks)
+    if found is None:
         raise UserError(f"the chef found no way to the goal of {kitchen.instance.name}")
     players = len(kitchen.players)
     robots = [kitchen.players[(kitchen.player + i) % players] for i in range(players)]
     turns: list[tuple[str, Step]] = []
-    for step in found[0].steps:
+    for step in found.steps:
         turns += [(robots[0], step), *[(robot, _WAIT) for robot in robots[1:]]]
     return _Way(world, tuple(turns))
 

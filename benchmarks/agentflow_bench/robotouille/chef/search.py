@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from agentflow_bench.robotouille.chef.dishes import Menu
 from agentflow_bench.robotouille.chef.estimate import Estimator, Seen
-from agentflow_bench.robotouille.chef.model import FIRST_CONTAINER, TABLE, State, Step, World
+from agentflow_bench.robotouille.chef.model import FIRST_CONTAINER, TABLE, Kind, State, Step, World
 from agentflow_bench.robotouille.chef.moves import Moves
 
 __all__ = ["Found", "Search"]
@@ -16,16 +15,19 @@ __all__ = ["Found", "Search"]
 _SLACK: Final = 2  # by how much an estimate may be too high
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
-    """A plan: its steps, and how many states were looked at for it."""
+class Found(NamedTuple):
+    """A plan: its steps, and how many of them there are, turns of others counted."""
 
     steps: tuple[Step, ...]
     cost: int
-    looked: int
 
 
-_Node = tuple["_Node | None", tuple[Step, ...], State]
+class _Node(NamedTuple):
+    """A state on the way, and how it was come by."""
+
+    before: _Node | None
+    steps: tuple[Step, ...]
+    state: State
 
 
 class Search:
@@ -37,37 +39,32 @@ class Search:
         self.estimate = Estimator(world, menu)
         self._tables = [s for s, kind in enumerate(world.station_kinds) if kind == TABLE]
         self._others = [s for s, kind in enumerate(world.station_kinds) if kind != TABLE]
+        self._looked = 0
 
-    def plans(self, start: State, limit: int, widths: Sequence[int], most: int) -> list[Found]:
-        """Return the plans found, best first. `limit` bounds their steps, `most` the states looked at."""
-        found: list[Found] = []
-        looked = 0
+    def plan(self, start: State, limit: int, widths: Sequence[int], most: int) -> Found | None:
+        """Return the best plan found of at most `limit` steps, or None, after `most` states or few more."""
+        best: Found | None = None
         least = self.estimate(start).steps
+        self._looked = 0
         for width in widths:
             doubt = 0 if width == widths[-1] else _SLACK  # the widest beam is for what takes longer
-            if looked >= most or (found and found[0].cost <= least - doubt):
+            if self._looked >= most or (best and best.cost <= least - doubt):
                 break
-            one, seen = self._beam(start, found[0].cost - 1 if found else limit, width, most - looked)
-            looked += seen
-            if one is not None:
-                found.insert(0, Found(one.steps, one.cost, looked))
-        return found
+            best = self._beam(start, best.cost - 1 if best else limit, width, most) or best
+        return best
 
-    def _beam(self, start: State, limit: int, width: int, most: int) -> tuple[Found | None, int]:
-        """Return a plan of at most `limit` steps, and how many states were looked at."""
-        first = self.estimate(start)
-        layers: dict[int, list[tuple[int, int, int, _Node]]] = {
-            0: [(first.steps, first.waits, 0, (None, (), start))]
-        }
+    def _beam(self, start: State, limit: int, width: int, most: int) -> Found | None:
+        """Return the best plan that keeps only the `width` most promising states of each moment."""
+        # By the moment: steps to go, waits ahead, and the number of the state, which makes the order one.
+        layers: dict[int, list[tuple[int, int, int, _Node]]] = {0: [(0, 0, 0, _Node(None, (), start))]}
         known = {self._key(start, self.estimate.see(start)): 0}
         best: Found | None = None
-        looked = time = 0
-        while layers and time < limit:
+        time = 0
+        while layers and time < limit and self._looked < most:
             layer = layers.pop(time, [])
             layer.sort(key=lambda one: one[:3])
             for _, _, _, node in layer[:width]:
-                state = node[2]
-                for cost, steps, new in self._moves.after(state, node[1][-1] if node[1] else None):
+                for cost, steps, new in self._moves.after(node.state, node.steps[-1] if node.steps else None):
                     then = time + cost
                     if then > limit:
                         continue
@@ -76,20 +73,18 @@ class Search:
                     if known.get(key, limit + 1) <= then:
                         continue
                     known[key] = then
-                    looked += 1
+                    self._looked += 1
                     left, waits = self.estimate(new, seen)
                     if then + left - _SLACK > limit:
                         continue
-                    child = (node, steps, new)
+                    child = _Node(node, steps, new)
                     if left == 0:
-                        best = Found(_steps(child), then, looked)
+                        best = Found(_steps(child), then)
                         limit = then - 1
                     else:
-                        layers.setdefault(then, []).append((left, waits, looked, child))
-            if looked > most:
-                break
+                        layers.setdefault(then, []).append((left, waits, self._looked, child))
             time += 1
-        return best, looked
+        return best
 
     def _key(self, state: State, seen: Seen) -> object:
         """Return what a state is like, whichever of equal tables and equal items it is about."""
@@ -97,19 +92,20 @@ class Search:
         like, cells = seen
         return (
             cells[place] if self._world.station_kinds[place] == TABLE else place,
-            like[held] if 0 <= held < FIRST_CONTAINER else -held,
+            like[held] if 0 <= held < FIRST_CONTAINER else -2 - held,
             tuple(sorted([cells[s] for s in self._tables])),
             tuple([cells[s] for s in self._others]),
             meals,
             waters and tuple([(boils, tuple(sorted([like[i] for i in inside]))) for boils, inside in waters]),
-            tuple([(effect[0], effect[2], effect[3]) for effect in effects]),
+            tuple([(of[0], of[1] if of[0] >= Kind.FILL else 0, of[2], of[3]) for of in effects]),
         )
 
 
-def _steps(node: _Node | None) -> tuple[Step, ...]:
+def _steps(node: _Node) -> tuple[Step, ...]:
     """Return the steps on the way to a node."""
     parts = []
-    while node is not None:
-        parts.append(node[1])
-        node = node[0]
+    at: _Node | None = node
+    while at is not None:
+        parts.append(at.steps)
+        at = at.before
     return tuple(step for part in reversed(parts) for step in part)
