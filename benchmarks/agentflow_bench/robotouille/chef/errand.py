@@ -22,10 +22,8 @@ __all__ = ["CLEAR", "HELD", "NEVER", "USED", "Candidate", "Choice", "Cost", "Err
 
 HELD: Final = -1  # in the robot's hands, where a kind of station may stand
 NEVER: Final = 10_000  # more steps than any plan has
-
 CLEAR: Final = 4  # steps to take something away: walk, take, walk, put
 USED: Final = {CUT: BOARD, COOKED: STOVE, FRIED: FRYER}  # where a status is come by
-
 
 Candidate = tuple[int, int, int, int, int]
 """An item that may be used: make, flags, where it is, ticks left of its effect, how much lies on it."""
@@ -141,7 +139,7 @@ def errand(make: Make, flags: int, where: int, left: int, status: int) -> Cost:
             steps += fetch - 1 + CUTS
             fetch = 1
         else:
-            steps += fetch - 1 + 1
+            steps += fetch
             waits += DELAY - 2
             fetch = 2
     steps += fetch + 2

@@ -1,14 +1,13 @@
 """A kitchen in few numbers: the state a search copies, what one step does to it, what can be done next.
 
 It follows the rules of the simulator to the tick: effects are a list, one that ends makes the next miss a
-tick, a lifted pot or patty pauses. Two things are left out, since a plan never wants them: food made
-unfryable by a second cut, and a pot that is filled at two sinks at once. Whoever plans with it asks the
-simulator at the end.
+tick, a lifted pot or patty pauses. A few things are left out, since a plan never wants them: what a cut does
+to food that was made fryable otherwise, or that was cut before, and a pot that is filled at two sinks at
+once. So the simulator has the last word on a plan.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, NamedTuple, TypeAlias
 
@@ -84,7 +83,7 @@ class State(NamedTuple):
     held: int
     cells: tuple[tuple[int, ...], ...]  # by station: items, bottom first, or one container
     items: tuple[int, ...]
-    meals: tuple[int, ...]  # by container
+    meals: tuple[int, ...]  # by container: the number of what is in it, or EMPTY
     waters: tuple[Water, ...]
     effects: tuple[Effect, ...]
 
@@ -103,14 +102,8 @@ class World:
     fryable_if_cut: tuple[bool, ...]
     containers: tuple[str, ...]
     pots: tuple[bool, ...]  # by container; a container that is no pot is a bowl
-    waters: tuple[str, ...]  # meals that exist at the start
-    next_water: int  # the number that the next one gets
+    waters: tuple[str, ...]  # meals that exist at the start; those made later have the next numbers
     ticks: int = 1  # steps that pass with each action: other players wait in their turns
-
-    def water_name(self, number: int) -> str:
-        """Return the name of a meal, also of one that is yet to be made."""
-        known = len(self.waters)
-        return self.waters[number] if number < known else f"water{self.next_water + number - known}"
 
 
 def tick(state: State) -> State:
@@ -229,31 +222,31 @@ def put(state: State, place: int, kept: tuple[int, ...], held: int) -> State:
     )
 
 
-def taken(state: State, place: int) -> Iterator[tuple[Step, State]]:
-    """Return the one way to take something from a station, before its tick."""
+def taken(state: State, place: int) -> tuple[Step, State]:
+    """Return the step that takes the top of what is at a station, and the state before its tick."""
     cell = state.cells[place]
-    if cell:
-        top = cell[-1]
-        if top >= FIRST_CONTAINER:
-            step = ("pick-up-container", top, place)
-        elif len(cell) == 1:
-            step = ("pick-up-item", top, place)
-        else:
-            step = ("unstack", top, cell[-2])
-        yield step, put(state, place, cell[:-1], top)
+    top = cell[-1]
+    if top >= FIRST_CONTAINER:
+        step = ("pick-up-container", top, place)
+    elif len(cell) == 1:
+        step = ("pick-up-item", top, place)
+    else:
+        step = ("unstack", top, cell[-2])
+    return step, put(state, place, cell[:-1], top)
 
 
-def given(world: World, state: State, place: int) -> Iterator[tuple[Step, State]]:
-    """Return the ways to let go of an item at a station, before their tick."""
+def given(world: World, state: State, place: int) -> tuple[Step, State] | None:
+    """Return the step that lets go of an item at a station, and the state before its tick; None: it can't."""
     held, cell = state.held, state.cells[place]
     if not cell:
-        yield ("place-item", held, place), put(state, place, (held,), EMPTY)
-    elif cell[0] < FIRST_CONTAINER:
-        yield ("stack", held, cell[-1]), put(state, place, (*cell, held), EMPTY)
-    elif world.pots[cell[0] - FIRST_CONTAINER]:
-        water = state.meals[cell[0] - FIRST_CONTAINER]
-        if water != EMPTY:
-            boils, inside = state.waters[water]
-            new = (boils, tuple(sorted((*inside, held))))
-            waters = (*state.waters[:water], new, *state.waters[water + 1 :])
-            yield ("add-to", held, cell[0]), state._replace(place=place, held=EMPTY, waters=waters)
+        return ("place-item", held, place), put(state, place, (held,), EMPTY)
+    vessel = cell[0] - FIRST_CONTAINER
+    if vessel < 0:
+        return ("stack", held, cell[-1]), put(state, place, (*cell, held), EMPTY)
+    water = state.meals[vessel]
+    if water == EMPTY or not world.pots[vessel]:
+        return None
+    boils, inside = state.waters[water]
+    new = (boils, tuple(sorted((*inside, held))))
+    waters = (*state.waters[:water], new, *state.waters[water + 1 :])
+    return ("add-to", held, cell[0]), state._replace(place=place, held=EMPTY, waters=waters)

@@ -77,12 +77,12 @@ class Moves:
                 if not cell:
                     continue
                 if self._worth(cell, s, crowded) and not (s == here and last and last[0] in _PUT):
-                    for step, new in taken(at, s):
-                        yield self._move(steps, step, new)
+                    yield self._move(steps, *taken(at, s))
                 yield from self._works(steps, at, s, cell)
             elif at.held < FIRST_CONTAINER:
-                for step, new in given(world, at, s):
-                    yield self._move(steps, step, new)
+                way = given(world, at, s)
+                if way is not None:
+                    yield self._move(steps, *way)
             else:
                 yield from self._vessel(steps, at, s, cell)
             if at.effects:

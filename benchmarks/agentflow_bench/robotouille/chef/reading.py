@@ -72,7 +72,6 @@ def read_kitchen(kitchen: Kitchen) -> Reading:
         containers,
         every("ispot", containers),
         meals,
-        1 + max((int(name[5:]) for name in meals if _kind(name) == "water"), default=0),
         len(kitchen.players),
     )
     flags = dict.fromkeys(items, 0)
