@@ -247,6 +247,16 @@ class Context(Generic[Deps]):
                 await asyncio.wait((future,))
         return cast("Json", decode(future.result()))
 
+    async def awaited(self) -> None:
+        """Wait until the model has nothing to do but to wait for calls that run beside it.
+
+        For a world whose time passes only when its agent lets it, as a game's does: whoever
+        awaits this may let it pass until such a call has ended. Each wait is told once.
+        """
+        idle = self._state.idle
+        await idle.wait()
+        idle.clear()
+
     async def artifact(self, name: str, data: bytes) -> None:
         """Keep a large value beside the run; read it by `read_artifact`."""
         self._state.artifacts[name] = data

@@ -15,6 +15,7 @@ from agentflow.runtime.clock import Clock
 from agentflow.runtime.inbox import DROPPED, Inbox, Interrupt, Priority
 from agentflow.runtime.journal import InterruptFact, RunRecord, SignalFact
 from agentflow.runtime.ledger import Ledger, decode
+from agentflow.runtime.signal import Signal
 from agentflow_protocols.chat import Message
 from agentflow_protocols.trace import Event
 
@@ -104,6 +105,7 @@ class RunState:
         self.gate: Gate = parent.gate if parent else Gate(clock)
         self.budget: Budget = Budget(limits, parent.budget if parent else None)
         self.inbox = Inbox()
+        self.idle = Signal()  # set while its model waits for calls that run beside it
         self.children: dict[str, RunState] = {}
         self.records: dict[str, RunRecord] = parent.records if parent else {}
         self.activity: dict[str, float] = {}

@@ -140,6 +140,7 @@ class Board:
     def __init__(self, context: Context[Deps], first_number: int = 0) -> None:
         self.calls: dict[str, Call] = {}
         self.changed = context.inbox.changed
+        self._idle = context.state.idle
         self.error: BaseException | None = None
         self.on_end: Callable[[Call], object] | None = None  # set while a reply is being written
         self._context = context
@@ -161,6 +162,18 @@ class Board:
     def owed(self) -> list[Call]:
         """Calls whose outcome the model does not know yet."""
         return [call for call in self.calls.values() if call.told != "done"]
+
+    async def change(self, *, idle: bool = True) -> None:
+        """Wait for an end or an interrupt. When `idle`, `Context.awaited` tells that the model waits.
+
+        It does not while a call runs that holds the model up.
+        """
+        if idle and not any(c.tool is not None and c.tool.options.reply == "wait" for c in self.running):
+            self._idle.set()
+        try:
+            await self.changed.wait()
+        finally:
+            self._idle.clear()
 
     def named(self, name: str, group: Sequence[Call]) -> Call | None:
         """Return the tool call that a model names: by its id, or as `c1`, the first of its message."""

@@ -95,7 +95,8 @@ async def wait_for_delivery(board: Board, inbox: Inbox, clock: Clock, offer: Off
             break
         try:
             async with asyncio.timeout_at(None if until == _FOREVER else until):
-                await board.changed.wait()
+                nothing = came is None or not all(wait.over(board, now) for wait in offer.waits)
+                await board.change(idle=nothing)  # else it waits for more to hand over at once
         except TimeoutError:
             pass
     await asyncio.sleep(0)  # what ends in the same moment goes in together

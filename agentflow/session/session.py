@@ -309,7 +309,7 @@ class Session:
             board.changed.clear()
             if board.error is not None:
                 raise board.error
-            await board.changed.wait()
+            await board.change()
 
     async def _finish_early(self) -> bool:
         """The model has answered while calls run: end them, let them go, or wait for them."""
