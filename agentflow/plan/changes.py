@@ -80,7 +80,7 @@ class Changes:
 
     def drop(self, number: int, *, put: bool = True) -> None:
         """Take a step out."""
-        node = self._waiting(number)
+        node = self._waiting(number, put=put)
         if node.instead_of is not None and self._executor.nodes[node.instead_of].bar.state == "failed":
             failed = self._executor.nodes[node.instead_of].key
             raise UserError(
@@ -105,7 +105,7 @@ class Changes:
 
     def replace(self, number: int, run: str | object, args: Sequence[object], *, put: bool = True) -> None:
         """Let a step call something else."""
-        node = self._waiting(number)
+        node = self._waiting(number, put=put)
         function, word = self._function(run)
         callee = callee_of(node.key, function)
         step: Step[object] = Step(node.key, function, tuple(args))
@@ -148,10 +148,11 @@ class Changes:
                 self.replace(self.number(name), said["run"], args, put=False)
             number += 1
 
-    def _waiting(self, number: int) -> Node:
+    def _waiting(self, number: int, *, put: bool) -> Node:
         node = self._executor.nodes[number]
-        if node.bar.state not in ("waiting", "ready") or node.begun:
-            state = "under way" if node.begun else node.bar.state
+        before = put and self._executor.begun_before(node)
+        if node.bar.state not in ("waiting", "ready") or node.begun or before:
+            state = "begun, before a crash" if before else "under way" if node.begun else node.bar.state
             raise UserError(f"plan {self._plan.name}: step {node.key} is {state}; it can't be changed")
         return node
 

@@ -152,6 +152,12 @@ class Executor:
         """Whether nothing more can begin."""
         return self._ended.is_set()
 
+    def begun_before(self, node: Node) -> bool:
+        """Whether a step, or an item of it, has begun in an earlier process."""
+        run, records = self._context.run_id, self._state.records
+        keys = (node.key, f"{node.key}/0")
+        return any(self.ledger.find(key) is not None or f"{run}/{key}" in records for key in keys)
+
     def tell(self, event: Event) -> None:
         """Tell an event of the plan's run."""
         self._state.emit(event)

@@ -188,6 +188,38 @@ async def test_changes_survive_a_crash(tmp_path: Path) -> None:
     assert sorted(ran) == ["boss", "extra", "new"]
 
 
+async def test_what_ended_before_a_crash_can_not_be_changed(tmp_path: Path) -> None:
+    """It is read when its turn comes; until then it looks as if it had not begun."""
+    crash = True
+
+    async def gate() -> str:
+        if crash:
+            raise OSError("a crash")
+        return "open"
+
+    async def boss(context: Context[object]) -> str:
+        if not crash:
+            live = LivePlan.of(context)
+            assert live.state("late").state == "ready"  # it waits for its turn
+            with pytest.raises(UserError, match="step late is begun, before a crash"):
+                live.drop("late")
+        return "done"
+
+    def make() -> Plan:
+        plan = Plan(window=1)
+        first = plan.step(boss).options(estimate=0 if crash else 9)
+        plan.step(join, "late").options(name="late", estimate=1)
+        plan.step(gate).options(after=first, estimate=0)
+        return plan
+
+    with pytest.raises(PlanFailed, match="a crash"):
+        async with Runtime(tmp_path / "runs.db") as runtime:
+            await runtime.run(make(), key="k")
+    crash = False
+    async with Runtime(tmp_path / "runs.db") as runtime, runtime.start(make(), key="k") as run:
+        assert (await run.result()).output["late"] == "late"
+
+
 async def test_a_journal_needs_names(tmp_path: Path) -> None:
     plan = Plan(open=True)
     async with Runtime(tmp_path / "runs.db") as runtime, runtime.start(plan) as run:
