@@ -28,7 +28,7 @@ class LivePlan:
     """A plan under way: `LivePlan.of(run)` from outside, `LivePlan.of(context)` from one of its steps.
 
     Only steps that have not begun may be changed. Raises `UserError` for a change that is none: a
-    cycle, a name that is there, a step that has begun.
+    cycle, a name that is there, a step that has begun, a plan that has ended.
     """
 
     def __init__(self, executor: Executor) -> None:
