@@ -94,6 +94,11 @@ def read_menu(literals: Sequence[Literal]) -> Menu:
         elif name != "container_at" or of[1][0] != "table":
             raise UserError(f"the chef knows no dish with {name} of {', '.join(kind for kind, _ in of)}")
 
+    placed = {one for _, of in literals for one in of[:-1]} | set(under)
+    for one in [*status, *clear, *boiling]:
+        if one not in placed and one not in waters:
+            raise UserError(f"the chef knows no dish with {one[0]} that goes nowhere")
+
     def demand(variable: tuple[str, str]) -> Demand:
         return Demand(variable[0], status.get(variable, 0))
 

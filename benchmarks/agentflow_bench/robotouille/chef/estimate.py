@@ -58,8 +58,8 @@ class Estimator:
         self._kinds = list(dict.fromkeys(makes))
         self.makes = tuple(self._kinds.index(make) for make in makes)
         self._shifted = tuple(make << 8 for make in self.makes)
-        free = [(s, kind) for s, kind in enumerate(world.station_kinds) if s not in world.blocked]
-        self._of_kind = [[s for s, kind in free if kind == one] for one in range(OTHER + 1)]
+        kinds = list(enumerate(world.station_kinds))
+        self._of_kind = [[s for s, kind in kinds if kind == one] for one in range(OTHER + 1)]
         self._soups = Soups(world, menu)
         self._where = [OTHER if kind in (TABLE, SINK) else kind for kind in world.station_kinds]
         self._errands = Errands(self._kinds)

@@ -94,7 +94,6 @@ class World:
 
     stations: tuple[str, ...]
     station_kinds: tuple[int, ...]
-    blocked: frozenset[int]  # stations where another player stands
     items: tuple[str, ...]
     item_kinds: tuple[str, ...]
     cuttable: tuple[bool, ...]

@@ -52,7 +52,7 @@ class Moves:
         self._world = world
         self._wanted = tuple(kind in kinds for kind in world.item_kinds)
         self._soups = soups
-        self._places = [s for s in range(len(world.stations)) if s not in world.blocked]
+        self._places = range(len(world.stations))
 
     def after(self, state: State, last: Step | None) -> Iterator[Move]:
         """Return the moves from `state`; `last` is the step that led to it."""

@@ -8,7 +8,7 @@ from agentflow.environment import InvalidAction
 from agentflow.errors import UserError
 from agentflow_bench.robotouille.action import Action
 from agentflow_bench.robotouille.chef.errand import NEVER
-from agentflow_bench.robotouille.chef.model import FIRST_CONTAINER, TABLE, Step, World
+from agentflow_bench.robotouille.chef.model import Step, World
 from agentflow_bench.robotouille.chef.reading import act_step, read_kitchen
 from agentflow_bench.robotouille.chef.search import Search
 from agentflow_bench.robotouille.kitchen import Kitchen, State
@@ -30,9 +30,9 @@ class Planned(NamedTuple):
 def plan_actions(kitchen: Kitchen) -> list[Action]:
     """Return the actions from the present state to the goal, one a turn.
 
-    Of several players one works, and the others wait in their turns. The kitchen is left as it was. Takes
-    tenths of a second, some seconds for the longest tasks; the same state gives the same plan. Raises
-    `UserError` where the goal can't be reached, or no way to it is found.
+    Of several players one works; the others wait in their turns, and get out of its way. The kitchen is left
+    as it was. Takes tenths of a second, some seconds for the longest tasks; the same state gives the same
+    plan. Raises `UserError` where the goal can't be reached, or no way to it is found.
     """
     return [step.action for step in planned(kitchen)]
 
@@ -64,61 +64,64 @@ _WAIT: Final[Step] = ("wait", 0, 0)
 
 
 def _best(kitchen: Kitchen) -> _Way:
-    """Return the best way found from here, whichever player works."""
+    """Return the best way found from here when the player works who is next, or else another one."""
     here = kitchen.snapshot()
-    best: _Way | None = None
     why: UserError | None = None
-    before: list[tuple[str, Step]] = []  # what the players do whose turns come first
-    for _ in kitchen.players:
+    before: list[tuple[str, Step]] = []
+    for robot in _in_turn(kitchen):
         try:
-            way = _searched(kitchen, None if best is None else len(best.turns) - len(before) - 1)
-            best = _Way(way.world, (*before, *way.turns))
+            way = _searched(kitchen)
         except UserError as error:
             why = why or error
-        robot = kitchen.players[kitchen.player]
-        world = read_kitchen(kitchen).world
-        before.append((robot, _aside(robot, kitchen)))
-        act_step(kitchen, robot, world, before[-1][1])
-        if kitchen.done:
+        else:
+            kitchen.restore(here)
+            return _Way(way.world, (*before, *way.turns))
+        before.append((robot, _WAIT))
+        if kitchen.step(kitchen.action("wait")):
             break
     kitchen.restore(here)
-    if best is None:
-        raise why or UserError(f"the chef found no way to the goal of {kitchen.instance.name}")
-    return best
+    raise why or UserError(f"the chef found no way to the goal of {kitchen.instance.name}")
 
 
-def _searched(kitchen: Kitchen, most: int | None) -> _Way:
-    """Return the best turns found when the player works who is next; at most `most` of them."""
+def _searched(kitchen: Kitchen) -> _Way:
+    """Return the best turns found when the player works who is next."""
     world, state, menu = read_kitchen(kitchen)
     search = Search(world, menu)
     least = search.estimate(state).steps
     if least >= NEVER:
         raise UserError(f"the goal of {kitchen.instance.name} can't be reached any more")
-    limit = 3 * least + 60 * world.ticks
-    found = search.plan(state, limit if most is None else min(limit, most), _WIDTHS, _MOST // world.ticks)
+    found = search.plan(state, 3 * least + 60 * world.ticks, _WIDTHS, _MOST)
     if found is None:
         raise UserError(f"the chef found no way to the goal of {kitchen.instance.name}")
-    players = len(kitchen.players)
-    robots = [kitchen.players[(kitchen.player + i) % players] for i in range(players)]
+    return _Way(world, tuple(_with_others(kitchen, world, state.place, list(found.steps))))
+
+
+def _in_turn(kitchen: Kitchen) -> list[str]:
+    """Return the players, the one first who is next."""
+    return kitchen.players[kitchen.player :] + kitchen.players[: kitchen.player]
+
+
+def _with_others(kitchen: Kitchen, world: World, place: int, steps: list[Step]) -> list[tuple[str, Step]]:
+    """Return the steps of who works, with the turns of the others: they wait, and get out of the way."""
+    robot, *others = _in_turn(kitchen)
+    where = {player: world.stations.index(station) for player, station in kitchen.true("loc")}
+    if others and steps and steps[0][0] == "move" and steps[0][2] in [where[other] for other in others]:
+        steps.insert(0, _WAIT)
     turns: list[tuple[str, Step]] = []
-    for step in found.steps:
-        turns += [(robots[0], step), *[(robot, _WAIT) for robot in robots[1:]]]
-    return _Way(world, tuple(turns))
-
-
-def _aside(robot: str, kitchen: Kitchen) -> Step:
-    """Return what a player does who does not work: wait, or first go where it is in nobody's way."""
-    world, state, menu = read_kitchen(kitchen)
-    idle = [
-        s
-        for s, cell in enumerate(state.cells)
-        if world.station_kinds[s] == TABLE
-        and all(thing < FIRST_CONTAINER and world.item_kinds[thing] not in menu.kinds for thing in cell)
-    ]
-    here = next(world.stations.index(where) for player, where in kitchen.true("loc") if player == robot)
-    vacant = [s for s in idle if kitchen.holds("vacant", world.stations[s])]
-    vacant.sort(key=lambda s: not state.cells[s])  # an empty one last: it is of use
-    return ("move", here, vacant[0]) if vacant and here not in idle else _WAIT
+    for number, step in enumerate(steps):
+        turns.append((robot, step))
+        if step[0] == "move":
+            where[robot] = step[2]
+        ahead = [one[2] for one in steps[number + 1 :] if one[0] == "move"]
+        soon = steps[number + 1][2] if ahead and steps[number + 1][0] == "move" else None
+        for other in others:
+            turns.append((other, _WAIT))
+            free = [s for s in range(len(world.stations)) if s not in where.values()]
+            if free and where[other] == soon:
+                to = max(free, key=lambda s: ahead.index(s) if s in ahead else len(ahead))
+                turns[-1] = (other, ("move", where[other], to))
+                where[other] = to
+    return turns
 
 
 def _tried(kitchen: Kitchen, way: _Way) -> list[Planned]:

@@ -63,7 +63,6 @@ def read_kitchen(kitchen: Kitchen) -> Reading:
     world = World(
         stations,
         tuple(_STATIONS.get(_kind(name), OTHER) for name in stations),
-        frozenset(stations.index(place) for player, place in places.items() if player != robot),
         items,
         tuple(_kind(name) for name in items),
         every("iscuttable", items),
