@@ -13,10 +13,12 @@ __all__ = ["suite"]
 def suite() -> Suite:
     """Return what is proved without a model."""
     from agentflow_bench.measure import Suite
+    from agentflow_bench.robotouille.chef.figures import CHEF
+    from agentflow_bench.robotouille.crowd import CROWD, KILLED
     from agentflow_bench.robotouille.speed import INSTANCES, REPLAYED, SPEED
 
     return Suite(
         "robotouille",
         "The simulator, exact and fast; the rule-based planner; 500 episodes at once, killed and resumed.",
-        [REPLAYED, INSTANCES, SPEED],
+        [REPLAYED, INSTANCES, SPEED, CHEF, CROWD, KILLED],
     )

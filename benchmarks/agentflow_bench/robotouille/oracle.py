@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Sequence
 
@@ -11,6 +12,7 @@ from agentflow.errors import UserError
 from agentflow_bench.robotouille.chef.plan import plan_actions
 from agentflow_bench.robotouille.instance import Instance
 from agentflow_bench.robotouille.kitchen import Kitchen
+from agentflow_bench.robotouille.openings import Openings
 from agentflow_protocols.chat import ChatRequest
 
 __all__ = ["DELAY", "Knowing", "oracle"]
@@ -22,11 +24,17 @@ DELAY = 0.5
 """Seconds to an answer."""
 
 
-def oracle(instances: Sequence[Instance], *, delay: float = DELAY) -> Endpoint:
+def oracle(
+    instances: Sequence[Instance], *, delay: float = DELAY, tokens_per_second: float | None = None
+) -> Endpoint:
     """Return an endpoint that knows the way to each kitchen's goal, and reads off the prompt where it is."""
-    knowing = Knowing(instances)
+    knowing, openings = Knowing(instances), Openings(instances)
+
+    def reply(request: ChatRequest) -> ScriptedReply:
+        return openings.reply(request) or ScriptedReply(knowing.answer(request))
+
     model = ScriptedModel(
-        lambda request: ScriptedReply(knowing.answer(request)), name="oracle", source="oracle", delay=delay
+        reply, name="oracle", source="oracle", delay=delay, tokens_per_second=tokens_per_second
     )
     return Endpoint(model, price=Price(0.0, 0.0))
 
@@ -35,10 +43,11 @@ class Knowing:
     """Plans are made when a kitchen is first asked about, also in its middle."""
 
     def __init__(self, instances: Sequence[Instance]) -> None:
-        self._unknown: dict[str, list[Instance]] = {}
+        self._by_goal: dict[str, list[Instance]] = {}
         for instance in instances:
-            self._unknown.setdefault(f"Goal: {instance.task.goal_text}", []).append(instance)
-        self._known: dict[str, list[tuple[list[str], int]]] = {}
+            self._by_goal.setdefault(f"Goal: {instance.task.goal_text}", []).append(instance)
+        self._unplanned: dict[str, dict[bytes, Instance]] = {}  # by goal and first observation
+        self._known: dict[bytes, list[tuple[list[str], int]]] = {}  # by observation
 
     def answer(self, request: ChatRequest) -> str:
         """Return the reply to a prompt."""
@@ -60,29 +69,38 @@ class Knowing:
 
     def _place(self, seen: str, number: int | None) -> tuple[list[str], int]:
         """Return a plan in which a kitchen looks like this, and how far it is: by the number told, if any."""
-        if seen not in self._known:
-            self._learn(seen)
-        places = self._known.get(seen, [])
+        digest = _digest(seen)
+        if digest not in self._known:
+            self._learn(seen, digest)
+        places = self._known.get(digest, [])
         for plan, at in places:
             if at == number:
                 return plan, at
         return places[-1] if places else ([], 0)
 
-    def _learn(self, seen: str) -> None:
-        goal = _GOAL.search(seen)
-        left = self._unknown.get(goal[0], []) if goal else []
-        first = [each for each in left if Kitchen(each).observe() == seen]
-        for instance in first[:1] or list(left):
-            left.remove(instance)
-            kitchen = Kitchen(instance)
+    def _learn(self, seen: str, digest: bytes) -> None:
+        """Plan for the kitchen that looks so at first, or else for all of this goal."""
+        found = _GOAL.search(seen)
+        goal = found[0] if found else ""
+        left = self._unplanned.get(goal)
+        if left is None:
+            left = self._unplanned[goal] = {
+                _digest(Kitchen(each).observe()): each for each in self._by_goal.get(goal, [])
+            }
+        for first in [digest] if digest in left else list(left):
+            kitchen = Kitchen(left.pop(first))
             try:
                 actions = plan_actions(kitchen)
             except UserError:
                 continue
             plan = [action.text for action in actions]
             for at, action in enumerate(actions):
-                self._known.setdefault(kitchen.observe(), []).append((plan, at))
+                self._known.setdefault(_digest(kitchen.observe()), []).append((plan, at))
                 kitchen.step(action)
+
+
+def _digest(seen: str) -> bytes:
+    return hashlib.blake2b(seen.encode(), digest_size=12).digest()
 
 
 def _seen(prompt: str) -> str:
