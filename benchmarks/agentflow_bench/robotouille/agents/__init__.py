@@ -11,6 +11,7 @@ from typing import Protocol
 from agentflow.endpoints import Endpoint
 from agentflow.errors import UserError
 from agentflow.runtime import Context
+from agentflow_bench.robotouille.agents.asynchronous import Asynchronous, over_markup
 from agentflow_bench.robotouille.agents.history import STYLES
 from agentflow_bench.robotouille.agents.planned import Planned
 from agentflow_bench.robotouille.agents.react import React
@@ -47,6 +48,8 @@ AGENTS: dict[str, tuple[str, Player]] = {
     },
     "reflexion": ("react with a second try after a look back", React(_MAIN, reflect=True)),
     "plag-bag": ("react that first draws the graph of the dish", React(_MAIN, "plag-bag")),
+    "async": ("acts by tools; what cooks comes back as an interrupt", Asynchronous()),
+    "async-cml": ("async for models that write their calls into their text", Asynchronous(over_markup)),
     "planner": ("rules and search over the real state: no model", Rules()),
 }
 """What each agent does, and the agent, by the name that `--agent` takes."""
