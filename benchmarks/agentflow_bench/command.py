@@ -86,6 +86,21 @@ def _suite_command(name: str) -> Callable[..., None]:
 
 
 def _asynclm(
+    model: Annotated[
+        str | None,
+        typer.Option(metavar="MODEL", help="Ask it: openai:NAME, …; `simulated` on the virtual clock."),
+    ] = None,
+    carrier: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="With --model: native, sync, cml_chat, cml_text, … Repeatable."),
+    ] = None,
+    n: Annotated[int | None, typer.Option("--n", metavar="N", help="Only the first N tasks.")] = None,
+    concurrency: Annotated[int, typer.Option(metavar="N", help="So many tasks at once.")] = 8,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Ask all again, also what was answered.")] = False,
+    base_url: BaseUrl = None,
+    api_key_env: KeyVariable = None,
+    temperature: Temperature = "0",
+    max_tokens: MaxTokens = None,
     only: Only = None,
     data: Data = None,
     setting: Annotated[str | None, typer.Option(help="Only this: ideal, local or chat_api.")] = None,
@@ -99,31 +114,43 @@ def _asynclm(
     as_json: Json = False,
     quick: Quick = False,
 ) -> None:
-    from agentflow_bench import report
-    from agentflow_bench.asynclm import suite
-    from agentflow_bench.asynclm.latency import Latencies
-    from agentflow_bench.asynclm.report import chart_and_tables, make_traces, one_setting
+    from agentflow_bench.asynclm import report
+    from agentflow_bench.trials.run import Keeping
 
     found = _found("asynclm", data)
     if make_sft is not None:
-        _print(make_traces(make_sft, samples, seed, tps))
-        return
-    if setting is not None or tps is not None:
+        _print(report.make_traces(make_sft, samples, seed, tps))
+    elif model is not None:
+        from agentflow_bench.trials.asked import AskedModel
+
+        asked = AskedModel.of(model, base_url, api_key_env, temperature, max_tokens)
+        wish = report.Wish(found, asked, carrier or [], setting, tps, n, concurrency)
+        raise typer.Exit(report.ask_model(wish, Keeping(out, fresh=fresh), as_data=as_json))
+    elif setting is not None or tps is not None:
         if setting is None or tps is None:
             raise UserError("--setting and --tps go together: --setting chat_api --tps 100")
-        _print(one_setting(found, setting, tps, as_text=not as_json))
-        return
-    latencies, given = Latencies(), Setting(found, quick)
-    if found is not None:
-        latencies.tasks(given)  # a file that holds none is told at once
-    result, outcomes = _measured(suite(latencies), given, only or [], as_json)
-    paths = [] if only else report.write_results(out, result, outcomes)
-    if paths and found is not None:
-        paths += chart_and_tables(out, result, latencies, given)
-    _end(result, paths)
+        _print(report.one_setting(found, setting, tps, as_text=not as_json))
+    else:
+        _measure_asynclm(Setting(found, quick), only or [], out, as_json)
 
 
 _asynclm.__doc__ = SUITES["asynclm"]
+
+
+def _measure_asynclm(given: Setting, only: list[str], out: Path, as_json: bool) -> None:
+    from agentflow_bench import report
+    from agentflow_bench.asynclm import suite
+    from agentflow_bench.asynclm.latency import Latencies
+    from agentflow_bench.asynclm.report import chart_and_tables
+
+    latencies = Latencies()
+    if given.data is not None:
+        latencies.tasks(given)  # a file that holds none is told at once
+    result, outcomes = _measured(suite(latencies), given, only, as_json)
+    paths = [] if only else report.write_results(out, result, outcomes)
+    if paths and given.data is not None:
+        paths += chart_and_tables(out, result, latencies, given)
+    _end(result, paths)
 
 
 def _asynchow(

@@ -322,3 +322,51 @@ def test_bars_hold_on_the_given_tasks() -> None:
         ):
             assert case.beyond(mode, rule) <= 0.001, (case.task.id, mode)
         assert case.beyond("in_flight", "lower_bound") >= -0.001
+
+
+def test_modes_are_trials_side_by_side(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ["asynclm", "--model", "simulated", "--data", str(file), "--out", "o", "--json"]
+    result = CliRunner().invoke(app, [*words, "--carrier", "sync_sequential", "--carrier", "in_flight"])
+    assert result.exit_code == 0, result.output
+    slow, fast = json.loads(result.stdout)
+    assert (slow["carrier"], fast["carrier"]) == ("sync_sequential", "in_flight")
+    assert slow["right"] == slow["n"] == len(read_tasks(file))
+    assert fast["figures"]["task"]["mean"] < slow["figures"]["task"]["mean"]
+    names = [f"o/{one['name']}.jsonl" for one in (slow, fast)]
+    told = CliRunner().invoke(app, ["compare", *names, "--json"])
+    by_name = {figure["name"]: figure for figure in json.loads(told.stdout)["figures"]}
+    assert by_name["task"]["difference"] < 0
+    expected = json.loads(one_setting(file, "chat_api", 100, as_text=False))
+    seconds = [json.loads(row)["figures"]["task"] for row in Path(names[1]).read_text().splitlines()]
+    assert seconds == pytest.approx([task["modes"]["in_flight"] for task in expected["tasks"]], abs=1e-5)
+    for wrong, fault in (
+        (["--carrier", "pigeon"], "--carrier pigeon: of the simulated model allowed are"),
+        (["--n", "0"], "--n must be"),
+        (["--tps", "0"], "--tps must be"),
+    ):
+        with pytest.raises(UserError, match=fault):
+            CliRunner().invoke(app, [*words, *wrong], catch_exceptions=False)
+
+
+def test_a_model_is_judged_by_its_calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    call = {"id": "c1", "text": "add(a=1, b='x')", "tokens": 9, "exec_s": 0.5, "deps": []}
+    tasks = tmp_path / "tasks.jsonl"
+    tasks.write_text("".join(line(f"t{number}", [call]) + "\n" for number in range(3)))
+    script = tmp_path / "script.yaml"
+    right = "[{name: add, arguments: {b: x, a: 1}}]"
+    wrong = "[{name: add, arguments: {b: y, a: 1}}]"
+    script.write_text(
+        f"- calls: {right}\n- text: done\n- calls: {wrong}\n- text: done\n- text: I will not.\n"
+    )
+    words = ["asynclm", "--model", f"scripted:{script}", "--data", str(tasks), "--out", "o", "--json"]
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code == 0, result.output
+    told = json.loads(result.stdout)
+    assert (told["right"], told["faults"]) == (1, {"calls missing": 2})
+    rows = [json.loads(row) for row in Path(f"o/{told['name']}.jsonl").read_text().splitlines()]
+    assert [row["figures"]["missing"] for row in rows] == [0, 1, 1]
+    assert rows[0]["figures"]["task"] == pytest.approx(0.5)
+    with pytest.raises(UserError, match="--setting and --tps are the simulated model's"):
+        CliRunner().invoke(app, [*words, "--tps", "5"], catch_exceptions=False)

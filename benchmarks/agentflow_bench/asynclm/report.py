@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from agentflow.errors import UserError
@@ -13,9 +14,13 @@ from agentflow_bench.asynclm.simulate import MODES
 from agentflow_bench.asynclm.tables import as_markdown, commands, losses, per_task
 from agentflow_bench.asynclm.task import pace, read_tasks
 from agentflow_bench.asynclm.training import write_traces
+from agentflow_bench.asynclm.trials import asked, simulated
 from agentflow_bench.measure import Setting
+from agentflow_bench.trials import run_trials
+from agentflow_bench.trials.asked import AskedModel
+from agentflow_bench.trials.run import Keeping
 
-__all__ = ["chart_and_tables", "make_traces", "one_setting"]
+__all__ = ["Wish", "ask_model", "chart_and_tables", "make_traces", "one_setting"]
 
 
 def one_setting(data: Path | None, setting: str, tps: int, *, as_text: bool) -> str:
@@ -41,6 +46,46 @@ def one_setting(data: Path | None, setting: str, tps: int, *, as_text: bool) -> 
         sooner = mean([case.taken["sync_sequential"].seconds / case.taken[mode].seconds for case in cases])
         lines.append(f"{mode:<16} {total:>10.3f} {sooner:>22.2f}x")
     return "\n".join(lines)
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """Which model shall do the tasks, on which carriers; setting and speed are the simulated model's."""
+
+    data: Path | None
+    model: AskedModel
+    carriers: Sequence[str] = ()
+    setting: str | None = None
+    tps: int | None = None
+    count: int | None = None
+    concurrency: int = 8
+
+
+def ask_model(wish: Wish, keeping: Keeping, *, as_data: bool = False) -> int:
+    """Have a model do the tasks on each carrier, write and print what came of it, and return the status.
+
+    The model `simulated` writes the calls that a perfect one would write, in the setting and at the speed
+    that are said (`chat_api`, 100). Raises `UserError`.
+    """
+    if wish.data is None:
+        raise UserError("no tasks: give --data FILE or set AGENTFLOW_ASYNCLM")
+    if wish.count is not None and wish.count < 1:
+        raise UserError(f"--n must be 1 or more, not {wish.count}")
+    if wish.concurrency < 1:
+        raise UserError(f"--concurrency must be 1 or more, not {wish.concurrency}")
+    tasks = read_tasks(wish.data)[: wish.count]
+    if wish.model.name == "simulated":
+        setting, tps = wish.setting or "chat_api", 100 if wish.tps is None else wish.tps
+        if tps < 1:
+            raise UserError(f"--tps must be 1 or more tokens a second, not {tps}")
+        at = pace(setting, tps)
+        trials = [simulated(tasks, setting, at, mode) for mode in dict.fromkeys(wish.carriers or MODES)]
+    elif wish.setting is not None or wish.tps is not None:
+        raise UserError(f"--setting and --tps are the simulated model's; {wish.model.name} has its own speed")
+    else:
+        carriers = dict.fromkeys(wish.carriers or ["native"])
+        trials = [asked(tasks, wish.model, carrier, wish.concurrency) for carrier in carriers]
+    return run_trials(trials, keeping, as_data=as_data, where=f"{len(tasks)} tasks of {wish.data.name}")
 
 
 def chart_and_tables(

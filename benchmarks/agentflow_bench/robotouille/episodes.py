@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +11,7 @@ from agentflow.endpoints import Endpoint
 from agentflow.errors import UserError
 from agentflow.runtime import Context
 from agentflow_bench.robotouille.agents import agent_of
+from agentflow_bench.robotouille.chef import plan_actions
 from agentflow_bench.robotouille.episode import Episode, House
 from agentflow_bench.robotouille.instance import Instance, make_instance
 from agentflow_bench.robotouille.original import read_tasks
@@ -24,8 +26,9 @@ SEEDS = tuple(range(42, 421, 42))
 
 NOTE = (
     "`optimality` is steps by the listed length, of successes; `repeated` are moves that were made before in"
-    " the same state, of failures; `calls` are requests to the model. The listed length belongs to the"
-    " kitchen as it is drawn, is used with every seed, and is not always the shortest."
+    " the same state, and `to go` what the rule-based planner would still need by the listed length, both of"
+    " failures; `calls` are requests to the model. The listed length belongs to the kitchen as it is drawn,"
+    " is used with every seed, and is not always the shortest."
 )
 
 
@@ -73,7 +76,8 @@ def episodes(playing: Playing, instances: Sequence[Instance], endpoint: Endpoint
     async def play(context: Context[object], instance: Instance) -> Score:
         episode = Episode(instance, playing.house)
         episode.ending = await player.play(context, model, episode)  # type: ignore[arg-type]
-        return _score(episode, context)
+        to_go = None if episode.done else await asyncio.to_thread(_to_go, episode)
+        return _score(episode, context, to_go)
 
     suites = dict.fromkeys(instance.task.suite for instance in instances)
     about = {
@@ -105,7 +109,15 @@ def _case(instance: Instance) -> Case[Instance]:
     )
 
 
-def _score(episode: Episode, context: Context[object]) -> Score:
+def _to_go(episode: Episode) -> int | None:
+    """Return how many steps the chef would still need, None when it finds no way."""
+    try:
+        return len(plan_actions(episode.kitchen))
+    except UserError:
+        return None
+
+
+def _score(episode: Episode, context: Context[object], to_go: int | None) -> Score:
     right = episode.done
     optimal = episode.optimal
     return Score(
@@ -114,6 +126,7 @@ def _score(episode: Episode, context: Context[object]) -> Score:
             "steps": episode.steps,
             "optimality": episode.steps / optimal if right and optimal else None,
             "repeated": None if right else episode.repeated,
+            "to go": to_go / optimal if to_go is not None and optimal else None,
             "invalid": episode.invalid,
             "malformed": episode.malformed,
             "calls": context.budget.usage.requests,
