@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -56,7 +56,7 @@ class Talk:
         self.usage = Usage()
         self.cost: float | None = 0.0
 
-    async def ask(self, messages: Sequence[Message], *, output: dict[str, Json] | None = None) -> str:
+    async def ask(self, messages: Sequence[Message], *, output: Mapping[str, Json] | None = None) -> str:
         """Return the text of the reply. `output` is a JSON Schema that it must keep, where it must.
 
         Raises `EndpointError`; `UserError` when a step of this name had other messages before a crash.

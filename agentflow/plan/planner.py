@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from agentflow.endpoints import Endpoint
+from agentflow.endpoints.talk import Talk
 from agentflow.errors import UserError
 from agentflow.plan.drawn import (
     Do,
@@ -26,8 +27,7 @@ from agentflow.plan.outputs import Outputs
 from agentflow.plan.plan import Plan
 from agentflow.plan.prompts import fault_text, plan_messages, question_messages
 from agentflow.runtime.context import Context
-from agentflow.runtime.resources import Resources
-from agentflow_protocols.chat import ChatRequest, Json, Message, Settings, TextPiece, Usage
+from agentflow_protocols.chat import ChatRequest, Message, Settings, TextPiece, Usage
 from agentflow_protocols.duration import format_seconds
 from agentflow_protocols.plan import (
     FORMS,
@@ -45,19 +45,10 @@ from agentflow_protocols.plan import (
 if TYPE_CHECKING:
     from agentflow.plan.step import Step
 
-__all__ = ["Answer", "Planned", "Planner", "Told"]
+__all__ = ["Answer", "Planned", "Planner"]
 
 _ATTEMPTS = 3  # replies of `plag_checked`
 _WRITER = "write"
-
-
-@dataclass(slots=True)
-class Told:
-    """A reply: its text, and what it took."""
-
-    text: str
-    usage: Usage
-    cost: float | None
 
 
 @dataclass(slots=True)
@@ -129,7 +120,7 @@ class Planner:
         With a `context` each reply is a step of its run.
         """
         known = self._known(task)
-        talk = _Talk(self.endpoint, context)
+        talk = Talk(self.endpoint, context, name=self.name)
         messages = plan_messages(task, known, self.method, self.form)
         text = await self._read(talk, messages, [] if known is None else known.names)
         plan = draw(text, self.do, name=self.name)
@@ -148,7 +139,7 @@ class Planner:
         By `plag_checked` and `plag_run` it writes the plan, and the time is computed; an answer that is
         no plan has a `fault`. `messages` put the question in other words.
         """
-        talk = _Talk(self.endpoint, context)
+        talk = Talk(self.endpoint, context, name=self.name)
         asked = list(messages or question_messages(title, plan, self.method, self.form))
         answer = Answer("", asked)
         if self.method.computed:
@@ -181,13 +172,13 @@ class Planner:
             )
         return known
 
-    async def _read(self, talk: _Talk, messages: Sequence[Message], wanted: Sequence[str]) -> PlanText:
+    async def _read(self, talk: Talk, messages: Sequence[Message], wanted: Sequence[str]) -> PlanText:
         """Ask until a reply is a plan. Raises `PlanTextError`, of the last reply."""
         structured = self.method.name == "plag_checked"
         read: Callable[[str], PlanText] = read_lines if self.method.name == "plag_run" else read_written
         said = list(messages)
         while True:
-            text = await talk.ask(said, PLAN_SCHEMA if structured else None)
+            text = await talk.ask(said, output=PLAN_SCHEMA if structured else None)
             try:
                 return read_structured(text, wanted) if structured else read(text)
             except PlanTextError as error:
@@ -245,43 +236,6 @@ class Planner:
                 )
                 edges += [(named(one), named(step)) for one in step.said.after]
         return PlanText(tuple(steps), tuple(edges))
-
-
-class _Talk:
-    """The requests of one plan, each a step of a run where there is one."""
-
-    def __init__(self, endpoint: Endpoint, context: Context[object] | None) -> None:
-        self._endpoint = endpoint
-        self._context = context
-        self._resources: Resources | None = None if context is None else context.resources
-        self.replies: list[str] = []
-        self.usage = Usage()
-        self.cost: float | None = 0.0
-
-    async def ask(self, messages: Sequence[Message], output: object = None) -> str:
-        """Return the text of the reply to some messages."""
-        said = [message.to_json() for message in messages]
-        if self._context is None:
-            told = await self._told(said, output is not None)
-        else:
-            key = f"ask/{len(self.replies) + 1}"
-            told = await self._context.step(key, self._told, said, output is not None)
-            self._context.budget.charge(told.usage, told.cost)
-        self.replies.append(told.text)
-        self.usage.add(told.usage)
-        self.cost = None if self.cost is None or told.cost is None else self.cost + told.cost
-        return told.text
-
-    async def _told(self, said: list[dict[str, Json]], structured: bool) -> Told:
-        request = ChatRequest(
-            [Message.from_json(message) for message in said],
-            output=PLAN_SCHEMA if structured else None,
-            settings=Settings(),
-        )
-        async with self._endpoint.stream(request, resources=self._resources, whole=True) as stream:
-            async for _ in stream:
-                pass
-        return Told(stream.reply.message.text, stream.reply.usage, stream.cost)
 
 
 def _live_name(name: str) -> str:
