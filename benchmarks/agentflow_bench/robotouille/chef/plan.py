@@ -15,7 +15,7 @@ from agentflow_bench.robotouille.kitchen import Kitchen, State
 
 __all__ = ["Planned", "plan_actions", "planned"]
 
-_WIDTHS: Final = (10, 40, 160)
+_WIDTHS: Final = (12, 80)
 _MOST: Final = 60_000  # states looked at for one plan
 _ATTEMPTS: Final = 5  # how often the rest is planned anew where the simulator goes another way
 
