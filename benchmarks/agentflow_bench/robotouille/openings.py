@@ -6,10 +6,12 @@ from collections.abc import Sequence
 
 from agentflow.builtin.scripted import ScriptedReply
 from agentflow.errors import UserError
+from agentflow_bench.robotouille.agents.prompts import prompt
 from agentflow_bench.robotouille.agents.scene import without_actions
 from agentflow_bench.robotouille.instance import Instance
 from agentflow_bench.robotouille.kitchen import Kitchen
 from agentflow_bench.robotouille.oracle_calls import Said, next_calls, planned_calls
+from agentflow_bench.robotouille.oracle_plan import planned_lines
 from agentflow_protocols.chat import ChatRequest
 
 __all__ = ["Openings"]
@@ -22,12 +24,15 @@ class Openings:
         self._unseen = list(instances)
         self._seen: dict[str, Instance] = {}
         self._calls: dict[str, list[Said]] = {}
+        self._lines: dict[str, str] = {}
 
     def reply(self, request: ChatRequest) -> ScriptedReply | None:
         """Return the reply to an agent that is told of a kitchen once, None to those told at each step."""
         told = [message.text for message in request.messages]
         if request.tools or "[CALL]" in told[0]:
             return next_calls(self.calls(told[1]), request)
+        if prompt("plag") in told[0]:
+            return ScriptedReply(self.lines(told[1]) or "I do not know this kitchen.")
         return None
 
     def instance(self, told: str) -> Instance | None:
@@ -48,6 +53,17 @@ class Openings:
             except UserError:
                 self._calls[first] = []
         return self._calls[first]
+
+    def lines(self, told: str) -> str:
+        """Return the plan as lines, "" where there is no kitchen or no plan."""
+        first = _opening(told)
+        if first not in self._lines:
+            instance = self.instance(told)
+            try:
+                self._lines[first] = "" if instance is None else planned_lines(instance)
+            except UserError:
+                self._lines[first] = ""
+        return self._lines[first]
 
 
 def _opening(told: str) -> str:

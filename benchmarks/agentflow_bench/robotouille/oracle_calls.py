@@ -75,7 +75,7 @@ def next_calls(said: Sequence[Said], request: ChatRequest) -> ScriptedReply:
 
 def _call(said: Said) -> ScriptedCall:
     if said.name:
-        return ScriptedCall(said.name, {name: value for name, value in said.given})
+        return ScriptedCall(said.name, dict(said.given))
     calls: list[Json] = [f"c{said.until:08d}"]
     return ScriptedCall("wait", {"calls": calls})
 

@@ -13,6 +13,7 @@ from agentflow.errors import UserError
 from agentflow.runtime import Context
 from agentflow_bench.robotouille.agents.asynchronous import Asynchronous, over_markup
 from agentflow_bench.robotouille.agents.history import STYLES
+from agentflow_bench.robotouille.agents.plag import Plag
 from agentflow_bench.robotouille.agents.planned import Planned
 from agentflow_bench.robotouille.agents.react import React
 from agentflow_bench.robotouille.agents.rules import Rules
@@ -50,6 +51,7 @@ AGENTS: dict[str, tuple[str, Player]] = {
     "plag-bag": ("react that first draws the graph of the dish", React(_MAIN, "plag-bag")),
     "async": ("acts by tools; what cooks comes back as an interrupt", Asynchronous()),
     "async-cml": ("async for models that write their calls into their text", Asynchronous(over_markup)),
+    "plag": ("one plan like a graph, done by the plan executor while it is written", Plag()),
     "planner": ("rules and search over the real state: no model", Rules()),
 }
 """What each agent does, and the agent, by the name that `--agent` takes."""

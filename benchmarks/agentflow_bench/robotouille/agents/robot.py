@@ -32,6 +32,10 @@ class Robot:
         """Whether something goes on by itself."""
         return any(slow.open for slow in self.slow)
 
+    def begun(self, action: str, thing: str) -> Slow | None:
+        """Return what goes on by itself since an action, with a thing; None when nothing does."""
+        return next((slow for slow in self.slow if (slow.action, slow.thing) == (action, thing)), None)
+
     def valid(self, names: Collection[str]) -> list[Action]:
         """Return what the robot can do now, of the actions of these names."""
         found = []
