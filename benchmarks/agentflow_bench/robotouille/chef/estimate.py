@@ -106,11 +106,11 @@ class Estimator:
 
     # Stacks
 
-    def _tables(self, seen: Seen, wanted: _Lack) -> tuple[dict[int, int], int, int]:
+    def _tables(self, seen: Seen, wanted: _Lack) -> tuple[dict[int, Begun], int, int]:
         """Add what the stacks lack to `wanted`.
 
-        Returns which items stay (bits) at which table, the number of tables needed, and steps to take
-        off what is wrong.
+        Returns what has begun at which table, the number of tables needed, and steps to take off what
+        is wrong.
         """
         stacks = self._menu.stacks
         found: list[tuple[int, int, int, Begun]] = []
@@ -124,14 +124,14 @@ class Estimator:
                     found.append((worth, number, table, so_far))
         if len(found) > 1:
             found.sort(key=lambda one: one[:3])
-        kept: dict[int, int] = {}
+        kept: dict[int, Begun] = {}
         chosen: set[int] = set()
         steps = fresh = 0
         for _, number, table, so_far in found:
             if number in chosen or table in kept:
                 continue
             chosen.add(number)
-            kept[table] = so_far.kept
+            kept[table] = so_far
             steps += so_far.loose
             for one in so_far.missing:
                 wanted.setdefault(one.kind, []).append(one[1:])
@@ -151,7 +151,7 @@ class Estimator:
 
     # Items
 
-    def _items(self, state: State, seen: Seen, wanted: _Lack, kept: dict[int, int]) -> Iterator[Choice]:
+    def _items(self, state: State, seen: Seen, wanted: _Lack, kept: dict[int, Begun]) -> Iterator[Choice]:
         """Return the cheapest errands that bring every wanted item, kind by kind."""
         candidates: dict[str, list[Candidate]] = {name: [] for name in wanted}
         for s, look in enumerate(seen.cells):
@@ -166,7 +166,7 @@ class Estimator:
                     if one[0] in candidates:
                         candidates[one[0]].append(one[1])
             else:
-                self._pile(state, s, kept.get(s, 0), candidates)
+                self._pile(state, s, kept.get(s), wanted, candidates)
         held = state.held
         if 0 <= held < FIRST_CONTAINER:
             name, candidate = self._single(seen.items[held], HELD)
@@ -179,9 +179,21 @@ class Estimator:
         make = like >> 8 & 0xFFF
         return self._kinds[make].kind, (make, like & 0xFF, where, 0, 0)
 
-    def _pile(self, state: State, place: int, stays: int, candidates: dict[str, list[Candidate]]) -> None:
-        """Add the items of a pile that may be used elsewhere, each with what must be taken off it."""
+    def _pile(
+        self,
+        state: State,
+        place: int,
+        dish: Begun | None,
+        wanted: _Lack,
+        candidates: dict[str, list[Candidate]],
+    ) -> None:
+        """Add the items of a pile that may be used elsewhere, each with what must be taken off it.
+
+        What comes last on this very dish and is here too early must be taken away and brought again.
+        """
         cell = state.cells[place]
+        stays = dish.kept if dish else 0
+        last = dish.missing[-1].kind if dish and len(dish.missing) > 1 else None
         above = 0
         for depth in range(len(cell) - 1, -1, -1):
             item = cell[depth]
@@ -195,13 +207,14 @@ class Estimator:
                     for kind, subject, station, count in state.effects:
                         if subject == item and station == place and (kind == Kind.COOK or kind == Kind.FRY):
                             left = DELAY - count
-                candidates[name].append((self.makes[item], state.items[item], where, left, above))
+                again = name == last and len(wanted[name]) == 1
+                candidates[name].append((self.makes[item], state.items[item], where, left, above + again))
             else:
                 above += 1
 
     # What stands where
 
-    def _standing(self, state: State, wanted: _Lack, kept: dict[int, int]) -> int:
+    def _standing(self, state: State, wanted: _Lack, kept: dict[int, Begun]) -> int:
         """Return the steps saved or lost by where the robot is, and by what it holds."""
         held, place = state.held, state.place
         kinds = self._world.item_kinds
@@ -217,13 +230,15 @@ class Estimator:
         top = cell[-1]
         if top >= FIRST_CONTAINER:
             return -1 if self._menu.soups else 0
-        return -1 if kinds[top] in wanted and not kept.get(place, 0) >> (len(cell) - 1) & 1 else 0
+        dish = kept.get(place)
+        stays = dish is not None and dish.kept >> (len(cell) - 1) & 1
+        return -1 if kinds[top] in wanted and not stays else 0
 
     def _crowding(
         self,
         state: State,
         wanted: _Lack,
-        kept: dict[int, int],
+        kept: dict[int, Begun],
         stations: int,
         fresh: int,
     ) -> int:
