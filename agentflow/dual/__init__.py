@@ -59,14 +59,17 @@ assert world.actions == ["wait"] * 5 + ["work"] * 15      # a tick is a quarter 
 
 from __future__ import annotations
 
+from agentflow.dual.annotate import Annotator
 from agentflow.dual.brief import Brief, Now, Output, Partial, Scene, Update
 from agentflow.dual.process import DualProcess
 from agentflow.dual.report import DualReport, SlowReport
 from agentflow.dual.slots import Entry, Slot, Slots
 from agentflow.dual.slow import Slow, Trigger, every, on, when
 from agentflow.dual.stale import StalePolicy
+from agentflow.dual.watch import Watch, WatchReport
 
 __all__ = [
+    "Annotator",
     "Brief",
     "DualProcess",
     "DualReport",
@@ -82,6 +85,8 @@ __all__ = [
     "StalePolicy",
     "Trigger",
     "Update",
+    "Watch",
+    "WatchReport",
     "every",
     "on",
     "when",
