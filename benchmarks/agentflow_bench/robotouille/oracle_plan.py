@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from agentflow_bench.robotouille.action import Action
 from agentflow_bench.robotouille.agents.chore import VERBS
+from agentflow_bench.robotouille.agents.scene import Scene
 from agentflow_bench.robotouille.chef.plan import plan_actions
 from agentflow_bench.robotouille.instance import Instance
 from agentflow_bench.robotouille.kitchen import Kitchen
@@ -38,16 +39,17 @@ class _Line:
 def planned_lines(instance: Instance) -> str:
     """Return the chef's plan from a kitchen's beginning. Raises `UserError`."""
     kitchen = Kitchen(instance)
-    lines = _lines(plan_actions(kitchen)[:: len(kitchen.players)])  # others do nothing
+    held = Scene.of(kitchen, kitchen.players[0]).held or ""
+    lines = _lines(plan_actions(kitchen)[:: len(kitchen.players)], held)  # others do nothing
     return "\n".join(
         f"{number}. {line.text}{_arrow(_needs(lines, number - 1))}" for number, line in enumerate(lines, 1)
     )
 
 
-def _lines(actions: Sequence[Action]) -> list[_Line]:
+def _lines(actions: Sequence[Action], held: str) -> list[_Line]:
     """Return what is done, without the ways and the waits. What is brought and worked on is one line."""
     lines: list[_Line] = []
-    held, steps = "", 0
+    steps = 0
     for action in actions:
         given = dict(action.arguments)
         if action.name == "wait":
@@ -75,14 +77,16 @@ def _lines(actions: Sequence[Action]) -> list[_Line]:
 
 
 def _needs(lines: Sequence[_Line], at: int) -> list[int]:
-    """Return the numbers of the lines that must be finished before one: the last that holds the robot up,
-    and what goes on by itself and is needed in it."""
+    """Return the numbers of the lines that must be finished before one.
+
+    These are the last that holds the robot up, and what goes on by itself and is taken away in it. Water
+    that is not there yet is waited for with the item in the hand.
+    """
     line = lines[at]
     quick = next((n for n in range(at - 1, -1, -1) if not lines[n].slow), None)
     found = [] if quick is None else [quick + 1]
     for number, other in enumerate(lines[:at], 1):
-        both = (line.verb, other.verb)
-        if other.slow and other.thing in (line.thing, line.where) and both != ("add", "boil"):
+        if other.slow and other.thing in (line.thing, line.where) and line.verb != "add":
             found.append(number)
     return sorted(set(found))
 

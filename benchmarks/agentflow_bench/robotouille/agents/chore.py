@@ -155,6 +155,8 @@ class _Way:
         if chore.verb == "stack":
             return self._act("stack", chore.thing, chore.where)
         if chore.verb == "add":
+            if chore.where not in scene.inside and self._robot.begun("fill-pot", chore.where):
+                return self._kitchen.action("wait")
             return self._act("add-to", chore.thing, chore.where)
         return self._act("fill-bowl", chore.where, chore.thing)
 
