@@ -45,7 +45,8 @@ def fast(now: Now[int]) -> str:
     return str(now.slots.get("guideline", "wait"))
 
 world = Counter()
-game = DualProcess(world, fast=fast, default="wait", slow=[Slow("sage", think, [every(50)], into="guideline")])
+sage = Slow("sage", think, [every(50)], into="guideline")
+game = DualProcess(world, fast=fast, default="wait", slow=[sage])
 
 async def main() -> None:
     async with Runtime() as runtime:
