@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-import resource
 import subprocess
 import sys
 import tempfile
@@ -19,6 +18,7 @@ from agentflow.runtime import Runtime
 from agentflow.runtime.loop import new_loop, run_in
 from agentflow.testing import LoopbackServer
 from agentflow_bench.measure import Bar, Figure, Measure, Setting
+from agentflow_bench.peers.meter import peak_mb
 from agentflow_bench.robotouille.episodes import Playing, choose, episodes
 from agentflow_bench.robotouille.instance import Instance
 from agentflow_bench.robotouille.oracle import Knowing, oracle
@@ -82,7 +82,7 @@ def play_crowd(count: int) -> None:
         "calls": told.requests,
         "seconds": seconds,
         "cpu": time.process_time() - before,
-        "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
+        "peak": 1000 * peak_mb(),
     }
     print(json.dumps(figures))
 
