@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
+import typer.main
 from typer.testing import CliRunner
 
 from agentflow import Context, Endpoint, Runtime
@@ -28,6 +29,7 @@ from agentflow_bench.robotouille.kitchen import Kitchen
 from agentflow_bench.robotouille.oracle import oracle
 from agentflow_bench.robotouille.task import Task
 from agentflow_bench.robotouille.watch import picture
+from agentflow_bench.suite_file import read_suite
 from agentflow_protocols.chat import ChatRequest
 
 PAPER = [
@@ -315,6 +317,17 @@ def test_a_suite_in_a_file(here: Path) -> None:
     result = CliRunner().invoke(app, ["s.yaml", "--out", str(here), "--json"])
     assert result.exit_code == 0, result.output
     assert json.loads(result.stdout)["n"] == 3
+
+
+@pytest.mark.parametrize(
+    "file", sorted((Path(__file__).parents[2] / "benchmarks/suites").glob("*.yaml")), ids=str
+)
+def test_the_suites_here_are_read(file: Path) -> None:
+    group = typer.main.get_command(app)
+    options = {name: [o for p in one.params for o in p.opts] for name, one in group.commands.items()}  # type: ignore[attr-defined]
+    bench_, *words = read_suite(file, options)
+    context = group.commands[bench_].make_context(bench_, words)  # type: ignore[attr-defined]
+    assert context.params["out"] == Path("benchmarks/results")
 
 
 @pytest.mark.parametrize(
