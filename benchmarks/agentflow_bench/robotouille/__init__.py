@@ -15,10 +15,11 @@ def suite() -> Suite:
     from agentflow_bench.measure import Suite
     from agentflow_bench.robotouille.chef.figures import CHEF
     from agentflow_bench.robotouille.crowd import CROWD, KILLED
+    from agentflow_bench.robotouille.figures_agents import AGENTS_COMPARED
     from agentflow_bench.robotouille.speed import INSTANCES, REPLAYED, SPEED
 
     return Suite(
         "robotouille",
         "The simulator, exact and fast; the rule-based planner; 500 episodes at once, killed and resumed.",
-        [REPLAYED, INSTANCES, SPEED, CHEF, CROWD, KILLED],
+        [REPLAYED, INSTANCES, SPEED, CHEF, AGENTS_COMPARED, CROWD, KILLED],
     )

@@ -14,13 +14,20 @@ from agentflow_bench.robotouille.oracle_calls import Said, next_calls, planned_c
 from agentflow_bench.robotouille.oracle_plan import planned_lines
 from agentflow_protocols.chat import ChatRequest
 
-__all__ = ["Openings"]
+__all__ = ["CALLS", "Openings"]
+
+CALLS = 8
+"""Calls of one message."""
 
 
 class Openings:
-    """The beginnings of some kitchens. Each is looked at when it is first asked about."""
+    """The beginnings of some kitchens. Each is looked at when it is first asked about.
 
-    def __init__(self, instances: Sequence[Instance]) -> None:
+    Of a plan in calls at most `most` are made in one message.
+    """
+
+    def __init__(self, instances: Sequence[Instance], most: int = CALLS) -> None:
+        self._most = most
         self._unseen = list(instances)
         self._seen: dict[str, Instance] = {}
         self._calls: dict[str, list[Said]] = {}
@@ -30,9 +37,11 @@ class Openings:
         """Return the reply to an agent that is told of a kitchen once, None to those told at each step."""
         told = [message.text for message in request.messages]
         if request.tools or "[CALL]" in told[0]:
-            return next_calls(self.calls(told[1]), request)
+            return next_calls(self.calls(told[1]), request, self._most)
         if prompt("plag") in told[0]:
-            return ScriptedReply(self.lines(told[1]) or "I do not know this kitchen.")
+            written = told[2].count("\n") + 1 if len(told) > 2 else 0  # what a crash has cut off goes on
+            rest = self.lines(told[1]).split("\n")[written:]
+            return ScriptedReply("\n".join(rest) or "I do not know this kitchen.")
         return None
 
     def instance(self, told: str) -> Instance | None:

@@ -12,7 +12,7 @@ from agentflow.errors import UserError
 from agentflow_bench.robotouille.chef.plan import plan_actions
 from agentflow_bench.robotouille.instance import Instance
 from agentflow_bench.robotouille.kitchen import Kitchen
-from agentflow_bench.robotouille.openings import Openings
+from agentflow_bench.robotouille.openings import CALLS, Openings
 from agentflow_protocols.chat import ChatRequest
 
 __all__ = ["DELAY", "Knowing", "oracle"]
@@ -25,10 +25,17 @@ DELAY = 0.5
 
 
 def oracle(
-    instances: Sequence[Instance], *, delay: float = DELAY, tokens_per_second: float | None = None
+    instances: Sequence[Instance],
+    *,
+    delay: float = DELAY,
+    tokens_per_second: float | None = None,
+    calls: int = CALLS,
 ) -> Endpoint:
-    """Return an endpoint that knows the way to each kitchen's goal, and reads off the prompt where it is."""
-    knowing, openings = Knowing(instances), Openings(instances)
+    """Return an endpoint that knows the way to each kitchen's goal, and reads off the prompt where it is.
+
+    Where it acts by tools it makes at most so many `calls` in one message.
+    """
+    knowing, openings = Knowing(instances), Openings(instances, calls)
 
     def reply(request: ChatRequest) -> ScriptedReply:
         return openings.reply(request) or ScriptedReply(knowing.answer(request))

@@ -18,8 +18,6 @@ from agentflow_protocols.cml import encode_call, encode_trap
 
 __all__ = ["Said", "next_calls", "planned_calls"]
 
-_MOST = 8  # calls of one message
-
 
 @dataclass(frozen=True, slots=True)
 class Said:
@@ -53,8 +51,8 @@ def planned_calls(instance: Instance) -> list[Said]:
     return said
 
 
-def next_calls(said: Sequence[Said], request: ChatRequest) -> ScriptedReply:
-    """Return what is said next, after what was said in a conversation: calls up to the next wait."""
+def next_calls(said: Sequence[Said], request: ChatRequest, most: int) -> ScriptedReply:
+    """Return what is said next in a conversation: at most so many calls, up to the next wait."""
     markup = not request.tools
     told = [message for message in request.messages if message.role == "assistant"]
     if markup:
@@ -66,7 +64,7 @@ def next_calls(said: Sequence[Said], request: ChatRequest) -> ScriptedReply:
     chosen: list[tuple[int, Said]] = []
     for number, one in enumerate(said[done:], done + 1):
         chosen.append((number, one))
-        if len(chosen) == _MOST or not one.name:
+        if len(chosen) == most or not one.name:
             break
     if markup:
         return ScriptedReply("\n".join(_block(number, one) for number, one in chosen))

@@ -101,7 +101,7 @@ class PlanLines:
             )
         known = self._lines.get(line.name.casefold())
         if known is not None:
-            if (known.text, known.seconds, known.after) == (line.text, line.seconds, line.after):
+            if (known.text, known.seconds, known.after or []) == (line.text, line.seconds, line.after or []):
                 return []
             raise PlanTextError(
                 PlanFault(f"step {line.name} is there twice, first in line {known.line}", line.line)

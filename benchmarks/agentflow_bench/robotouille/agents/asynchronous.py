@@ -84,13 +84,14 @@ async def _converse(session: Session, episode: Episode) -> Ending:
             if _FINISH.fullmatch(reply.message.text):
                 return "gave up"
             session.say(_GO_ON)
-    except (Enough, RemoteProtocolError):
+    except Enough:
         return "no valid reply"
     except ContextOverflow:
         return "context window"
-    except LimitExceeded as error:
-        if error.limit != "traps":
+    except (RemoteProtocolError, LimitExceeded) as error:
+        if isinstance(error, LimitExceeded) and error.limit != "traps":
             raise
+        episode.malformed += 1  # broken markup again and again, or waits for nothing
         return "no valid reply"
 
 
