@@ -62,22 +62,36 @@ from __future__ import annotations
 
 from agentflow.dual.annotate import Annotator
 from agentflow.dual.brief import Brief, Now, Output, Partial, Scene, Update
+from agentflow.dual.guard import Chosen, GuardedPolicy, PolicyVersion
+from agentflow.dual.monty import MontySandbox
 from agentflow.dual.process import DualProcess
 from agentflow.dual.report import DualReport, SlowReport
+from agentflow.dual.rules import Rule, RulePolicy
+from agentflow.dual.sandbox import LoadedPolicy, PolicyFault, PolicySandbox
 from agentflow.dual.slots import Entry, Slot, Slots
 from agentflow.dual.slow import Slow, Trigger, every, on, when
 from agentflow.dual.stale import StalePolicy
+from agentflow.dual.trusted import TrustedPython
 from agentflow.dual.watch import Watch, WatchReport
 
 __all__ = [
     "Annotator",
     "Brief",
+    "Chosen",
     "DualProcess",
     "DualReport",
     "Entry",
+    "GuardedPolicy",
+    "LoadedPolicy",
+    "MontySandbox",
     "Now",
     "Output",
     "Partial",
+    "PolicyFault",
+    "PolicySandbox",
+    "PolicyVersion",
+    "Rule",
+    "RulePolicy",
     "Scene",
     "Slot",
     "Slots",
@@ -85,6 +99,7 @@ __all__ = [
     "SlowReport",
     "StalePolicy",
     "Trigger",
+    "TrustedPython",
     "Update",
     "Watch",
     "WatchReport",
