@@ -7,16 +7,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from agentflow.builtin.scripted import ScriptedCall, ScriptedReply
+from agentflow.errors import UserError
+from agentflow_bench.robotouille.action import Action
 from agentflow_bench.robotouille.agents.calls import called
 from agentflow_bench.robotouille.agents.robot import Robot
 from agentflow_bench.robotouille.agents.slow import Slow
 from agentflow_bench.robotouille.chef.plan import plan_actions
 from agentflow_bench.robotouille.episode import Episode
 from agentflow_bench.robotouille.instance import Instance
+from agentflow_bench.robotouille.kitchen import Kitchen
 from agentflow_protocols.chat import ChatRequest, Json
 from agentflow_protocols.cml import encode_call, encode_trap
 
-__all__ = ["Said", "next_calls", "planned_calls"]
+__all__ = ["Said", "next_calls", "own_actions", "planned_calls"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +36,7 @@ def planned_calls(instance: Instance) -> list[Said]:
     robot = Robot(Episode(instance))
     said: list[Said] = []
     started: dict[Slow, int] = {}
-    for action in plan_actions(robot.kitchen)[:: len(robot.kitchen.players)]:  # others do nothing
+    for action in own_actions(plan_actions(robot.kitchen), robot.kitchen):
         if action.name == "wait":
             before = list(robot.slow)
             robot.wait()
@@ -49,6 +52,14 @@ def planned_calls(instance: Instance) -> list[Said]:
         if begun is not None:
             started[begun] = len(said)
     return said
+
+
+def own_actions(actions: Sequence[Action], kitchen: Kitchen) -> Sequence[Action]:
+    """Return what the first player does. Raises `UserError` where others must do more than nothing."""
+    players = len(kitchen.players)
+    if any(action.name != "wait" for turn, action in enumerate(actions) if turn % players):
+        raise UserError(f"{kitchen.instance.name}: other players have to get out of the way")
+    return actions[::players]
 
 
 def next_calls(said: Sequence[Said], request: ChatRequest, most: int) -> ScriptedReply:

@@ -11,6 +11,7 @@ from agentflow_bench.robotouille.agents.scene import Scene
 from agentflow_bench.robotouille.chef.plan import plan_actions
 from agentflow_bench.robotouille.instance import Instance
 from agentflow_bench.robotouille.kitchen import Kitchen
+from agentflow_bench.robotouille.oracle_calls import own_actions
 
 __all__ = ["planned_lines"]
 
@@ -40,7 +41,7 @@ def planned_lines(instance: Instance) -> str:
     """Return the chef's plan from a kitchen's beginning. Raises `UserError`."""
     kitchen = Kitchen(instance)
     held = Scene.of(kitchen, kitchen.players[0]).held or ""
-    lines = _lines(plan_actions(kitchen)[:: len(kitchen.players)], held)  # others do nothing
+    lines = _lines(own_actions(plan_actions(kitchen), kitchen), held)
     return "\n".join(
         f"{number}. {line.text}{_arrow(_needs(lines, number - 1))}" for number, line in enumerate(lines, 1)
     )

@@ -9,16 +9,17 @@ out, and the new lines join the plan that runs.
 from __future__ import annotations
 
 import re
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import cast
 
 from agentflow.endpoints import Endpoint
 from agentflow.environment import InvalidAction
-from agentflow.errors import ContextOverflow, PlanFailed, UserError
-from agentflow.plan import LivePlan, Plan
+from agentflow.errors import ContextOverflow, PlanFailed
+from agentflow.plan import Plan
 from agentflow.runtime import Context
+from agentflow.runtime.signal import Signal
 from agentflow_bench.robotouille.agents.chore import VERBS, Chore, next_action, read_chore
+from agentflow_bench.robotouille.agents.course import Course
 from agentflow_bench.robotouille.agents.diary import Diary, Entry
 from agentflow_bench.robotouille.agents.prompts import prompt
 from agentflow_bench.robotouille.agents.robot import Robot
@@ -84,6 +85,8 @@ class _Dish:
         self._diary = Diary(context)
         self._faults: dict[str, str] = {}  # of what was done: by name, "" for none
         self._slow: dict[str, Slow] = {}
+        self._heard: dict[str, Signal] = {}
+        self._course = Course(context)
         self._given_up = False
         for entry in self._diary.read():
             self._do(entry)
@@ -96,6 +99,7 @@ class _Dish:
             "write": self._write,
             "chore": self._chore,
             "wait": self._wait,
+            "hear": self._hear,
             "idle": self._idle,
             "check": self._check,
         }
@@ -127,7 +131,8 @@ class _Dish:
         if self._wanted(number):
             self._read(number, lines, rest, end=True)
         if self._wanted(number):
-            self._live.add("check", number, name=f"check_{number}", after=self._names_of(number))
+            there = list(self._course.arguments(f"p{number}_"))
+            self._course.add("check", number, name=f"check_{number}", after=there)
             self._let_pass(number)
         reply, name = stream.reply, self._endpoint.name
         self._context.emit(
@@ -154,6 +159,8 @@ class _Dish:
             self._again(_number(name), self._faults[name])
         elif name in self._slow:
             self._let_pass(_number(name))
+        for ended in self._unheard():  # what follows from it may be more urgent than what is next
+            await self._heard.setdefault(ended, Signal()).wait()
         return self._faults[name] or "done"
 
     async def _wait(self, name: str) -> str:
@@ -165,6 +172,11 @@ class _Dish:
         if not slow.finished and not self._episode.over:
             self._again(_number(name), text)
         return text
+
+    async def _hear(self, name: str) -> str:
+        """All know that something slow has ended: what waited for it can begin."""
+        self._heard.setdefault(name, Signal()).set()
+        return "done"
 
     async def _idle(self, number: int) -> str:
         """Let time pass, since the robot has nothing else to do. What follows from it comes first."""
@@ -185,10 +197,6 @@ class _Dish:
 
     # Lines, and the plan that runs.
 
-    @property
-    def _live(self) -> LivePlan:
-        return LivePlan.of(self._context)
-
     def _read(self, number: int, lines: PlanLines, text: str, *, end: bool = False) -> None:
         """Read some more of a plan; what is no plan is told to the model."""
         try:
@@ -197,8 +205,8 @@ class _Dish:
                 found += lines.end()
             for line in found:
                 self._add(number, line)
-            if len(self._live.steps) > _LINES * number:
-                raise InvalidAction(f"it is too long: {len(self._live.steps)} steps")
+            if len(self._course.arguments(f"p{number}_")) > _LINES:
+                raise InvalidAction(f"it has more than {_LINES} lines")
         except (PlanTextError, InvalidAction) as error:
             name = f"write_{number}"
             if name not in self._faults:
@@ -206,54 +214,42 @@ class _Dish:
             self._again(number, f"The plan can't be carried out: {error}")
 
     def _add(self, number: int, line: PlanLine) -> None:
-        """Add a line to the plan: what is slow is two steps, one of the robot and one of a stove."""
-        step = line.step
+        """Add a line to the plan. What is slow holds the robot while it begins, and then a stove."""
+        step, course = line.step, self._course
         chore = read_chore(step.text, self._episode.kitchen)
         name, after = _name(number, step.name), [_name(number, one) for one in line.after]
         said = (name, step.text, step.duration, list(line.after))
-        needs = {"robot": 1, VERBS[chore.verb].at: 1} if chore.slow else {"robot": 1}
-        begun = f"{name}_begin" if chore.slow else name
-        if self._state(begun) is None:
-            self._live.add("chore", *said, name=begun, after=after, resources=needs)
-        if self._state(name) is None:
-            del needs["robot"]
-            self._live.add("wait", name, name=name, after=[begun], resources=needs)
+        if not chore.slow:
+            course.add("chore", *said, name=name, after=after, needs={"robot": 1})
+            return
+        place = {VERBS[chore.verb].at: 1}
+        course.add("chore", *said, name=f"{name}_begin", after=after, needs={"robot": 1, **place})
+        course.add("wait", name, name=name, after=[f"{name}_begin"], needs=place)
+        course.add("hear", name, name=f"{name}_heard", after=[name])
 
     def _lines_of(self, number: int) -> str:
         """Return the lines of a plan that are in the plan that runs, as they were written."""
         steps: list[PlanStep] = []
         edges: list[tuple[str, str]] = []
-        for step in self._live.steps:
-            if step.name.startswith(f"p{number}_") and len(step.args) == 4:
-                name, text, duration, after = cast("tuple[str, str, str, list[str]]", step.args)
+        for args in self._course.arguments(f"p{number}_").values():
+            if len(args) == 4:
+                name, text, duration, after = cast("tuple[str, str, str, list[str]]", args)
                 own = name.partition("_")[2]
                 steps.append(PlanStep(own, text, duration, (0.0, 0.0)))
                 edges += [(one, own) for one in after]
         return encode_lines(PlanText(tuple(steps), tuple(edges))) if steps else ""
 
-    def _names_of(self, number: int) -> list[str]:
-        return [step.name for step in self._live.steps if step.name.startswith(f"p{number}_")]
-
-    def _state(self, name: str) -> str | None:
-        """Return how a step stands, None when there is none of this name."""
-        try:
-            return self._live.state(name).state
-        except UserError:
-            return None
-
     def _wanted(self, number: int) -> bool:
         """Return whether a plan is the last one: no other was asked for in its place."""
-        return not self._given_up and self._state(f"write_{number + 1}") is None
+        return not self._given_up and self._course.state(f"write_{number + 1}") is None
 
     def _again(self, number: int, fault: str) -> None:
         """Take out what has not begun, and have a plan written from here on."""
         if self._episode.over or not self._wanted(number):
             return
-        live = self._live
-        for step in reversed(live.steps):
-            if live.state(step).state in ("waiting", "ready"):
-                with suppress(UserError):  # it begins in this very turn
-                    live.drop(step)
+        self._course.stop()
+        for signal in self._heard.values():
+            signal.set()
         if number == _ROUNDS:
             self._given_up = True
             for slow in self._robot.slow:
@@ -261,22 +257,23 @@ class _Dish:
             return
         seen = without_actions(self._episode.observe())
         seen += f"\n\nThe last plan was stopped. {fault}\nPlan the rest."
-        live.add("write", number + 1, seen, name=f"write_{number + 1}", after=[f"write_{number}"])
+        name = f"write_{number + 1}"
+        self._course.add("write", number + 1, seen, name=name, after=[f"write_{number}"])
 
     def _let_pass(self, number: int) -> None:
         """See to it that time passes when the robot has nothing to do, once the plan is written."""
-        idle = [step.name for step in self._live.steps if step.name.startswith("idle_")]
-        if self._robot.waiting and not any(self._state(name) in _OPEN for name in idle):
+        idle = self._course.arguments("idle_")
+        if self._robot.waiting and not any(self._course.state(name) in _OPEN for name in idle):
             self._add_idle(len(idle) + 1, [f"write_{number}"])
 
     def _add_idle(self, number: int, after: list[str]) -> None:
-        if self._state(f"idle_{number}") is None:
-            needs = {"robot": 1}
-            self._live.add("idle", number, name=f"idle_{number}", after=after, resources=needs)
+        self._course.add("idle", number, name=f"idle_{number}", after=after, needs={"robot": 1})
 
     def _unheard(self) -> list[str]:
-        """Return the steps that wait for what has ended already: what follows them comes first."""
-        return [name for name, slow in self._slow.items() if not slow.open and self._state(name) in _OPEN]
+        """Return the steps that wait for what has ended already, and are about to end by it."""
+        ended = [name for name, slow in self._slow.items() if not slow.open]
+        state = self._course.state
+        return [name for name in ended if state(name) == "running" and state(f"{name}_heard") in _OPEN]
 
     # What is done, and done again after a crash.
 
