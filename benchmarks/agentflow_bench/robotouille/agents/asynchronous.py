@@ -28,7 +28,7 @@ from agentflow_bench.robotouille.episode import Ending, Episode
 from agentflow_protocols.chat import ChatRequest, Json, Message
 from agentflow_protocols.cml import Markup
 
-__all__ = ["Asynchronous"]
+__all__ = ["Asynchronous", "over_markup"]
 
 _FINISH = re.compile(r"\W*finish\W*", re.IGNORECASE)
 _GO_ON = "The goal is not reached. Go on by calls of tools, or answer `Finish` and nothing else to give up."

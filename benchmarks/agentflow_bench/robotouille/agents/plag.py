@@ -30,7 +30,7 @@ from agentflow_protocols.chat import ChatRequest, Message, TextPiece, Usage
 from agentflow_protocols.plan import PlanLine, PlanLines, PlanStep, PlanText, PlanTextError, encode_lines
 from agentflow_protocols.trace import ModelCalled, ModelFinished
 
-__all__ = ["Plag"]
+__all__ = ["Plag", "Written"]
 
 _ROUNDS = 5  # plans that a model may write for one dish
 _LINES = 200  # of one plan
