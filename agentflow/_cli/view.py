@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from agentflow._cli.game import GameBoard, game_line
 from agentflow._cli.gantt import Line, Steps, chart, cut
 from agentflow._cli.say import error_line, note, seconds_text
 from agentflow.workflow.tally import counts, own_seconds
@@ -19,6 +20,7 @@ from agentflow_protocols.trace import (
     Admitted,
     ApprovalNeeded,
     ApprovalSettled,
+    Custom,
     Event,
     FellBack,
     HandedOff,
@@ -96,6 +98,7 @@ class Board:
     tokens: int = 0
     cost: float | None = 0.0
     steps: Steps = field(default_factory=Steps)
+    game: GameBoard = field(default_factory=GameBoard)
 
     def take(self, event: Event) -> None:
         """Take an event in."""
@@ -140,6 +143,8 @@ class Board:
                 self.approvals[call] = f"{name} waits for approval: agentflow runs approve {event.run} {call}"
             case ApprovalSettled(call=call):
                 self.approvals.pop(call, None)
+            case Custom():
+                self.game.take(event)
             case _:
                 pass
 
@@ -253,6 +258,8 @@ def _line(event: Event) -> str | None:
             return f"step {_path(event, key)} is not run: {reason}"
         case PlanChanged(change=change, step=step):
             return f"plan changed: {change} {step}"
+        case Custom():
+            return game_line(event)
     return None
 
 
@@ -304,7 +311,7 @@ class Live:
 def drawn(board: Board, width: int, height: int) -> list[Line]:
     """Return a run as lines of at most `width` columns, at most `height` of them (but no less than 8)."""
     height = max(8, height)
-    runs = list(board.runs.items())
+    runs = list(board.runs.items())[: 1 if board.game else None]
     shown = runs[-(height // 3 if board.steps else height // 2) :]
     lines: list[Line] = [
         [(f"{'  ' * run.count('/')}{name}  {status}", "bold" if "/" not in run else "")]
@@ -314,6 +321,9 @@ def drawn(board: Board, width: int, height: int) -> list[Line]:
     lines += [[(f"  ? {text}", "yellow")] for text in list(board.approvals.values())[:4]]
     del lines[height - 4 :]
     begun, room = board.begun or 0.0, height - 1 - len(lines)
+    if board.game:
+        lines += board.game.lines(board.now, room)
+        room = height - 1 - len(lines)
     if board.steps:
         most = room - min(len(board.calls), room // 3)
         lines += chart(board.steps, begun, board.now, width, most)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 from agentflow.dual.brief import Brief, Output, Partial, Update
 from agentflow.dual.report import SlowReport
-from agentflow.dual.slow import Slow, Think
+from agentflow.dual.slow import POLICY, Slow, Think
 from agentflow.errors import UserError
 
 if TYPE_CHECKING:
@@ -59,6 +59,11 @@ class Course:
         self._task: asyncio.Task[None] | None = None
         self._line: deque[Brief[object, object]] = deque()
         self._again: tuple[str, Output | None] | None = None
+
+    @property
+    def thinking(self) -> bool:
+        """Whether a call is under way."""
+        return self._task is not None
 
     def trigger(self, why: str, rebase: Output | None = None) -> None:
         """Begin a call, or do what `inflight` says while one is under way."""
@@ -184,6 +189,8 @@ class Course:
         """Return what a process gave as an update. Raises `UserError`."""
         if isinstance(value, Update):
             return value
+        if self.slow.into == POLICY:
+            return Update({}, policy=value)
         if self.slow.into is not None:
             return Update({self.slow.into: value})
         if isinstance(value, Mapping):

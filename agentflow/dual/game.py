@@ -22,6 +22,7 @@ from agentflow_protocols.trace import Event, TextDelta
 if TYPE_CHECKING:
     from agentflow.dual.process import DualProcess
     from agentflow.runtime import Context
+    from agentflow_protocols.chat import Json
 
 __all__ = ["Game"]
 
@@ -105,7 +106,11 @@ class Game(Generic[Seen, Action, Snapshot]):
         self._by[by] += 1
         self._report.ticks += 1
         self._scenes.append(Scene(tick, seen, action, by))
-        self.context.emit("tick", {"tick": tick, "by": by})
+        thinking = [name for name, each in self._courses.items() if each.thinking]
+        told: dict[str, Json] = {"tick": tick, "of": self._dual.ticks, "by": by, "thinking": thinking}
+        if self._dual.draw is not None:
+            told["picture"] = self._dual.draw(self._world)
+        self.context.emit("tick", told)
 
     # What slow processes have written.
 
@@ -252,6 +257,8 @@ class Game(Generic[Seen, Action, Snapshot]):
         report = self._report
         report.done = self._world.done
         report.by = dict(self._by)
+        if self._dual.state is not None:
+            report.seen = self._dual.state(self._world.observe())
         took = sorted(1000 * seconds for seconds in self._took)
         if took:
             last = len(took) - 1

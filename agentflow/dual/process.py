@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from agentflow.dual.brief import Now
 from agentflow.dual.report import DualReport
 from agentflow.dual.slots import Slots
-from agentflow.dual.slow import Slow
+from agentflow.dual.slow import POLICY, Slow
 from agentflow.dual.stale import StalePolicy
 from agentflow.environment import Environment
 from agentflow.errors import RunError, UserError
 
 if TYPE_CHECKING:
     from agentflow.dual.guard import GuardedPolicy
-
     from agentflow.runtime import Context
     from agentflow_protocols.chat import Json
 
@@ -37,7 +36,8 @@ class DualProcess(Generic[Seen, Action, Snapshot]):
     run of its own below the game's; what they write is looked at when a tick begins: validated by its
     slot, judged by `stale`, applied as a whole. Their failures never delay a tick. A `policy` that
     they write is asked first, with `state(seen)`; what it wants is `now.wish`. An interrupt to the run is
-    an event `message` and is told to all; `events` may tell others.
+    an event `message` and is told to all; `events` may tell others. `draw` returns the environment as a
+    text, which goes with the event of each tick for whoever looks on.
 
     The game ends when the environment is done, at the latest after `ticks`; then nothing of it is left.
     A game that a crash has ended begins anew.
@@ -61,6 +61,7 @@ class DualProcess(Generic[Seen, Action, Snapshot]):
         policy: GuardedPolicy | None = None,
         state: Callable[[Seen], Json] | None = None,
         events: Callable[[Now[Seen]], Sequence[str]] | None = None,
+        draw: Callable[[Environment[Seen, Action, Snapshot]], str] | None = None,
         name: str = "dual",
     ) -> None:
         if not 0 < tick < float("inf"):
@@ -81,7 +82,10 @@ class DualProcess(Generic[Seen, Action, Snapshot]):
         self.slots = dict(SLOTS if slots is None else slots)
         Slots(self.slots)  # a slot of no type is told at once
         for each in slow:
-            if each.into is not None and each.into not in self.slots:
+            known = (
+                each.into is None or each.into in self.slots or (each.into == POLICY and policy is not None)
+            )
+            if not known:
                 raise UserError(f"{name}: slow {each.name} writes into {each.into!r}, which is no slot")
         self.environment = environment
         self.fast = fast
@@ -94,6 +98,7 @@ class DualProcess(Generic[Seen, Action, Snapshot]):
         self.policy = policy
         self.state = state
         self.events = events
+        self.draw = draw
         self.name = name
 
     async def __run__(self, context: Context[object], input: int | None = None, /) -> DualReport:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
+from agentflow_protocols.chat import Json
+
 __all__ = ["DualReport", "SlowReport"]
 
 
@@ -32,7 +34,7 @@ class DualReport:
     `ticks` happened; `missed` began later than their own end. `by` counts who chose the actions: `fast`,
     `policy`, `default`. `late` are decisions of the fast function beyond its deadline, `raised` those
     that raised, `refused` actions that the environment refused. `decision_ms` are wall milliseconds of
-    the decisions at p50, p99 and the most.
+    the decisions at p50, p99 and the most. `seen` is the last state, where the game has a `state=`.
     """
 
     ticks: int = 0
@@ -46,6 +48,7 @@ class DualReport:
     decision_ms: dict[str, float] = field(default_factory=dict)
     slow: dict[str, SlowReport] = field(default_factory=dict)
     faults: list[str] = field(default_factory=list)
+    seen: Json = None
 
     @property
     def staleness(self) -> dict[int, int]:

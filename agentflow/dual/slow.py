@@ -11,7 +11,10 @@ from agentflow.dual.stale import StalePolicy
 from agentflow.errors import UserError
 from agentflow.runtime import Context
 
-__all__ = ["InFlight", "Slow", "Think", "Trigger", "every", "on", "when"]
+__all__ = ["POLICY", "InFlight", "Slow", "Think", "Trigger", "every", "on", "when"]
+
+POLICY = "policy"
+"""What `into` names for a slow process that writes policies."""
 
 InFlight: TypeAlias = Literal["coalesce", "restart", "queue"]
 Think: TypeAlias = Callable[[Context[object], Brief[object, object]], Awaitable[object]]
@@ -52,8 +55,8 @@ class Slow:
     While a call is under way, further triggers are merged into one call that begins right after it, of
     the present then (`coalesce`), or end it for a new one (`restart`), or wait in line (`queue`, at
     most `line` of them, the oldest gives way). A call that takes longer than `timeout` seconds is ended.
-    An agent is asked `prompt(brief)`; its output goes into the slot `into`, and its text can be read
-    while it writes. `window` is how many scenes of history a brief has.
+    An agent is asked `prompt(brief)`; its output goes into the slot `into` (`policy`: it is a policy for
+    the game's guard), and its text can be read while it writes. A brief has `window` scenes of history.
     """
 
     name: str

@@ -14,6 +14,7 @@ from agentflow.endpoints.providers import PROVIDERS
 from agentflow.endpoints.resolve import SCHEMES
 from agentflow.errors import UserError
 from agentflow.session.blocks import BUILTINS, TRANSFER
+from agentflow.workflow.dual_faults import dual_faults
 from agentflow.workflow.modules import fault
 from agentflow.workflow.plan_faults import plan_faults
 from agentflow.workflow.templates import Names, step_faults, template_faults
@@ -82,6 +83,7 @@ def _templates(parsed: Parsed) -> Iterator[Problem]:
             yield from _in_templates(parsed, (section, "input"), names)
     if isinstance(parsed.merged.get("batch"), dict):
         yield from _in_templates(parsed, ("batch", "file"), names)
+    yield from dual_faults(parsed, names, folder_of)
     seen = {**names, "output": None, "run": RUN_NAMES}
     if isinstance(plan := parsed.merged.get("plan"), dict):
         yield from plan_faults(parsed, names)

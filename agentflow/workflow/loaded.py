@@ -26,6 +26,7 @@ from agentflow.workflow.build import (
     build_tools,
 )
 from agentflow.workflow.check import WorkflowError, check_workflow, folder_of
+from agentflow.workflow.duals import run_dual
 from agentflow.workflow.inputs import read_inputs
 from agentflow.workflow.plan_faults import argument_faults
 from agentflow.workflow.plans import Scope, run_plan
@@ -88,7 +89,7 @@ class LoadedWorkflow:
     def limits(self) -> Limits | None:
         """The limits of a whole run: the workflow's, and those of the agent that it runs."""
         workflow = self.workflow
-        if workflow.batch is not None or workflow.plan is not None:
+        if workflow.batch is not None or workflow.plan is not None or workflow.dual is not None:
             return build_limits(workflow.limits)
         if workflow.team is not None:
             return build_limits(workflow.limits, LimitsSection(turns=TEAM_TURNS))
@@ -125,8 +126,10 @@ class LoadedWorkflow:
     def agent(self, inputs: Mapping[str, Json]) -> Agent[object, Json] | Team[object, Json]:
         """Return the agent, or the team, that a run with these inputs runs. Raises `UserError`: none."""
         build = build_agents(self.workflow, self.parsed, self.endpoints, self.tools, inputs)
-        if self.workflow.plan is not None or self.workflow.batch is not None:
-            what = "plan" if self.workflow.plan is not None else "batch"
+        what = next(
+            (each for each in ("plan", "batch", "dual") if getattr(self.workflow, each) is not None), None
+        )
+        if what is not None:
             raise UserError(f"{self.path}: it runs a {what}, not an agent or a team: `agentflow run` runs it")
         if self.workflow.team is not None:
             return build_team(self.workflow, self.workflow.team, build)
@@ -163,6 +166,9 @@ class LoadedWorkflow:
             scope = Scope(build, self.tools, inputs, {}, {})
             output, outputs = await run_plan(self.name, self.workflow.plan, scope, context)
             return output, {name: {"output": value} for name, value in outputs.items()}
+        if self.workflow.dual is not None:
+            build = build_agents(self.workflow, self.parsed, self.endpoints, self.tools, inputs)
+            return await run_dual(self.name, self.workflow.dual, self.parsed, build, inputs, context), {}
         agent = self.agent(inputs)
         where = "agent.input" if self.workflow.team is None else "team.input"
         text = render(self.workflow.use.input, {"inputs": inputs}, where)

@@ -4,6 +4,13 @@ from __future__ import annotations
 
 from agentflow_protocols.workflow.checks import FREE_SCHEMES, LATER_SECTIONS
 from agentflow_protocols.workflow.document import Document, Path, read_document, walk
+from agentflow_protocols.workflow.dual_models import (
+    DualUse,
+    PolicySection,
+    SlotSection,
+    SlowSection,
+    StaleSection,
+)
 from agentflow_protocols.workflow.models import (
     AgentSection,
     AgentUse,
@@ -45,6 +52,7 @@ __all__ = [
     "BatchUse",
     "BudgetSection",
     "Document",
+    "DualUse",
     "EndpointSection",
     "HttpTool",
     "InputSection",
@@ -54,12 +62,16 @@ __all__ = [
     "Parsed",
     "Path",
     "PlanUse",
+    "PolicySection",
     "PriceSection",
     "Problem",
     "Raw",
     "Reader",
     "SettingsSection",
     "Shared",
+    "SlotSection",
+    "SlowSection",
+    "StaleSection",
     "StepSection",
     "TeamUse",
     "TimeoutsSection",

@@ -17,8 +17,8 @@ from agentflow_protocols.workflow.secret import looks_secret, names_secret
 __all__ = ["FREE_SCHEMES", "LATER_SECTIONS", "TEAM_COMMANDS", "TEAM_DUTIES", "Report", "check", "items"]
 
 FREE_SCHEMES = ("builtin", "in-flight", "local", "scripted")
-LATER_SECTIONS = ("dual", "tournament", "review", "bench")
-_RUNNABLE = ("agent", "team", "plan", "batch")
+LATER_SECTIONS = ("tournament", "review", "bench")
+_RUNNABLE = ("agent", "team", "plan", "dual", "batch")
 TEAM_COMMANDS = ("assign", "reassign", "tell", "board")
 TEAM_DUTIES = ("report", "ask")
 
@@ -48,13 +48,16 @@ def _sections(file: Mapping[str, JsonValue], report: Report) -> Iterator[Problem
     for name in LATER_SECTIONS:
         if name in file:
             allowed = ", ".join(f"`{known}:`" for known in _RUNNABLE)
-            yield report([name], f"`{name}:` is not in this version; allowed: {allowed}", key=True)
+            message = f"`{name}:` is not in this version; allowed: {allowed}"
+            if name == "bench":
+                message = "a suite of a bench is run by `agentflow bench FILE.yaml`, with no `agentflow: 1`"
+            yield report([name], message, key=True)
     runnable = [name for name in (*_RUNNABLE, *LATER_SECTIONS) if name in file]
     if len(runnable) > 1:
         last = max(runnable, key=list(file).index)
         yield report([last], f"a file has one runnable section; found {' and '.join(runnable)}", key=True)
     elif not runnable:
-        yield report([], "nothing to run: write `agent: NAME`, `team:`, `plan:` or `batch:`")
+        yield report([], "nothing to run: write `agent: NAME`, `team:`, `plan:`, `dual:` or `batch:`")
     if isinstance(agent := file.get("agent"), str) and "input" not in items(file.get("inputs")):
         yield report(
             ["agent"],
@@ -98,6 +101,11 @@ def _references(file: Mapping[str, JsonValue], report: Report) -> Iterator[Probl
     if isinstance(use, str):
         place = ["agent"] if isinstance(agent, str) else ["agent", "use"]
         yield from _known("agent", use, items(file.get("agents")), place, report)
+    for name, slow in items(items(file.get("dual")).get("slow")).items():
+        if isinstance(thinker := items(slow).get("agent"), str):
+            yield from _known(
+                "agent", thinker, items(file.get("agents")), ["dual", "slow", name, "agent"], report
+            )
     asked = items(file.get("batch")).get("endpoint")
     if isinstance(asked, str):
         yield from _known("endpoint", asked, items(file.get("endpoints")), ["batch", "endpoint"], report)

@@ -24,6 +24,7 @@ from agentflow_protocols.workflow.base import (
     Section,
     several,
 )
+from agentflow_protocols.workflow.dual_models import DualUse
 from agentflow_protocols.workflow.plan_models import PlanUse
 
 __all__ = [
@@ -398,7 +399,9 @@ class Workflow(Section):
 
     model_config = ConfigDict(
         title="agentflow workflow, version 1",
-        json_schema_extra={"oneOf": [{"required": [name]} for name in ("agent", "team", "plan", "batch")]},
+        json_schema_extra={
+            "oneOf": [{"required": [name]} for name in ("agent", "team", "plan", "dual", "batch")]
+        },
     )
 
     agentflow: Literal[1] = Field(description="The version of this schema.")
@@ -420,6 +423,9 @@ class Workflow(Section):
     )
     batch: BatchUse | None = Field(None, description="The experiment to run: {file: PATH, endpoint: NAME}.")
     plan: PlanUse | None = Field(None, description="The plan to run: steps by name, and their resources.")
+    dual: DualUse | None = Field(
+        None, description="The game to run: a world, a fast function, slow processes."
+    )
     output: JsonValue = Field(
         None, description="Templates; `inputs`, `output`, `run` and a plan's `steps` may be used in them."
     )
@@ -439,4 +445,6 @@ class Workflow(Section):
             return [self.agent.use]
         if self.plan is not None:
             return self.plan.agents()
+        if self.dual is not None:
+            return self.dual.agents()
         return [self.team.leader, *self.team.workers] if self.team is not None else []
