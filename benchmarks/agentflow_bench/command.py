@@ -28,6 +28,7 @@ SUITES = {
     "asynchow": "AsyncHow: a model plans everyday tasks; without --model, what is proved without one.",
     "asynclm": "AsyncLM: how soon tasks are done on every carrier, and what the markup stands.",
     "batch": "Experiments: killed, limited, failed and long, next to other programs that do the same.",
+    "dual": "Fast loops and slow thinking: the sandbox for policies that models write.",
     "endpoints": "Endpoints: how much of a rate limit is used, how often it is hit, what faults cost.",
     "robotouille": "Robotouille: agents in a kitchen; without --agent, what is proved without a model.",
     "plans": "Plans: what a step costs, how good a schedule is, what a crash leaves.",

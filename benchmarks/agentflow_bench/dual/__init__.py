@@ -1,0 +1,17 @@
+"""The suite `dual`: loops that never wait, and a safe place for what a model wrote."""
+
+from __future__ import annotations
+
+from agentflow_bench.dual.sandbox import BOMBS, COST, ESCAPES, KILLS
+from agentflow_bench.measure import Suite
+
+__all__ = ["suite"]
+
+
+def suite() -> Suite:
+    """Return the suite."""
+    return Suite(
+        "dual",
+        "Fast loops, slow thinking, and policies that models write.",
+        [ESCAPES, BOMBS, COST, KILLS],
+    )
