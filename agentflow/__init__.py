@@ -13,6 +13,7 @@ from agentflow._version import __version__
 if TYPE_CHECKING:
     from agentflow.agent import Agent, JsonSchema
     from agentflow.batch import Batch, BatchOptions, BatchReport
+    from agentflow.dual import Brief, DualProcess, Now, Slow, Update
     from agentflow.endpoints import Endpoint, Price, Retry, Timeouts
     from agentflow.environment import Environment, InvalidAction
     from agentflow.errors import (
@@ -47,7 +48,9 @@ __all__ = [
     "Batch",
     "BatchOptions",
     "BatchReport",
+    "Brief",
     "Context",
+    "DualProcess",
     "Endpoint",
     "EndpointError",
     "Environment",
@@ -61,6 +64,7 @@ __all__ = [
     "Limits",
     "Message",
     "ModelFinished",
+    "Now",
     "Outputs",
     "Plan",
     "PlanFailed",
@@ -72,6 +76,7 @@ __all__ = [
     "RunError",
     "Runtime",
     "Settings",
+    "Slow",
     "Step",
     "Team",
     "TextDelta",
@@ -84,6 +89,7 @@ __all__ = [
     "ToolFinished",
     "ToolProgress",
     "ToolRetry",
+    "Update",
     "Usage",
     "UserError",
     "__version__",
@@ -94,6 +100,7 @@ __all__ = [
 _HOMES = {
     "agentflow.agent": ("Agent", "JsonSchema"),
     "agentflow.batch": ("Batch", "BatchOptions", "BatchReport"),
+    "agentflow.dual": ("Brief", "DualProcess", "Now", "Slow", "Update"),
     "agentflow.endpoints": ("Endpoint", "Price", "Retry", "Timeouts"),
     "agentflow.environment": ("Environment", "InvalidAction"),
     "agentflow.errors": (
