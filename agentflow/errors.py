@@ -12,7 +12,8 @@ AgentflowError
 │       └── ContextOverflow   the conversation does not fit the model's context window
 ├── ToolError
 │   ├── ToolRetry             the model may call again with better arguments
-│   │   └── InvalidAction     an action that an environment does not allow now (`agentflow.environment`)
+│   │   ├── InvalidAction     an action that an environment does not allow now (`agentflow.environment`)
+│   │   └── PolicyFault       what a policy that a model wrote did wrong (`agentflow.dual`)
 │   └── ToolFailed            it may not
 ├── ProtocolError
 │   ├── LocalProtocolError    our own defect

@@ -22,7 +22,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, ClassVar, cast
 
 from agentflow.dual.sandbox import FaultKind, PolicyFault, check_source, read_answer, state_text
 from agentflow.errors import UserError, missing_extra
@@ -53,6 +53,14 @@ _ANSWER_LINE = 4
 # A formatted string is a string, whatever the policy has put in the place of the names in it.
 _CALL = "f'{_agentflow_call(_agentflow_state)}'"
 
+_DIALECT = """\
+Write Python that defines one function, policy(state). state is JSON data; return the action as JSON data, \
+or None to leave the choice to others. The function is called every tick and must return within \
+milliseconds. Plain functions, loops, comprehensions and classes without bases work. There is no yield, no \
+del, no class that inherits, no decorator of methods, no super, no file, no network, no clock. Modules that \
+can be imported: bisect, collections, copy, dataclasses, datetime, decimal, functools, itertools, json, \
+math, random, re, typing."""
+
 _REACHED = ("ImportError", "ModuleNotFoundError", "PermissionError")
 _NAME = re.compile(r"name '(\w+)' is not defined")
 
@@ -64,7 +72,11 @@ class MontySandbox:
     in bytes, `request_timeout` the seconds after which a worker is killed, whatever a call's own budget
     says. Workers end with the sandbox, and by themselves when this process is killed. A policy's random
     numbers begin with a fixed seed, its clock stands still, and `sleep` returns at once.
+
+    `dialect` is what to tell a model that shall write for it.
     """
+
+    dialect: ClassVar[str] = _DIALECT
 
     def __init__(
         self, *, max_processes: int | None = None, memory: int = 32 * _MIB, request_timeout: float = 0.5

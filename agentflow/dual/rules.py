@@ -12,7 +12,7 @@ import re
 import warnings
 from collections.abc import Sequence
 from difflib import SequenceMatcher
-from typing import cast
+from typing import ClassVar, cast
 
 import pydantic
 
@@ -25,7 +25,17 @@ __all__ = ["LoadedRules", "Rule", "RulePolicy", "unfenced"]
 _MOST_RULES = 64
 _LONGEST_WHEN = 1000
 _LARGEST_DO = 4096
+_BEGINS = re.compile(r"^[ \t]*[\[{]", re.MULTILINE)
 _FENCED = re.compile(r"```[\w+-]*[ \t]*\r?\n(.*?)```", re.DOTALL)
+
+
+_DIALECT = """\
+Write a JSON list of rules, the most important first: each tick the first rule that holds is done. A rule is \
+an object: "when", one Python expression over state (JSON data) and tick (a number); "do", the action; \
+"once": true, when it shall be done one time only; "expires", the tick from which it no longer holds. \
+Example: [{"when": "state['pot'] == 'ready'", "do": "serve"}, {"when": "tick > 40", "do": "wait"}]. \
+An expression that raises stops the list, so ask for what may be absent by state.get(name). An empty list \
+takes all rules back."""
 
 
 class Rule(pydantic.BaseModel):
@@ -71,8 +81,11 @@ class Rule(pydantic.BaseModel):
 class RulePolicy:
     """An ordered list of rules: the first that holds says what to do. Without rules it says nothing.
 
-    It never changes; what has fired is known to the `LoadedRules` that `load` returns.
+    It never changes; what has fired is known to the `LoadedRules` that `load` returns. `dialect` is
+    what to tell a model that shall write rules.
     """
+
+    dialect: ClassVar[str] = _DIALECT
 
     def __init__(self, rules: Sequence[Rule] = ()) -> None:
         if len(rules) > _MOST_RULES:
@@ -83,12 +96,13 @@ class RulePolicy:
     def from_text(cls, text: str) -> RulePolicy:
         """Return the rules of a model's JSON: a list, or `{"rules": [...]}`, in a fence or bare.
 
-        Raises `PolicyFault` (`syntax`), which says where and what is wrong.
+        Prose may stand before and after it. Raises `PolicyFault` (`syntax`), which says where and what
+        is wrong.
         """
         if len(text) > MOST_SOURCE:
             raise PolicyFault("syntax", f"{len(text)} characters; a policy has at most {MOST_SOURCE}")
         try:
-            value = json.loads(unfenced(text), object_pairs_hook=_without_twins)
+            value = _first_value(unfenced(text))
         except json.JSONDecodeError as error:
             raise PolicyFault("syntax", f"no JSON: {error.msg}", line=error.lineno) from None
         except RecursionError:
@@ -208,9 +222,22 @@ class LoadedRules:
 
 
 def unfenced(text: str) -> str:
-    """Return what stands in the first fence of a model's answer, or the whole text without one."""
-    fence = _FENCED.search(text)
-    return (fence.group(1) if fence else text).strip()
+    """Return what stands in the fence of a model's answer that holds a policy, or the whole text."""
+    fenced = [str(found[1]).strip() for found in _FENCED.finditer(text)]
+    for found in fenced:
+        if found.startswith(("[", "{")) or "def policy" in found:
+            return found
+    return fenced[0] if fenced else text.strip()
+
+
+def _first_value(text: str) -> object:
+    """Return the JSON that begins the text, or a line of it. Raises `ValueError`."""
+    found = _BEGINS.search(text)
+    start = found.end() - 1 if found else 0
+    value, end = json.JSONDecoder(object_pairs_hook=_without_twins).raw_decode(text, start)
+    if _BEGINS.search(text, end):
+        raise ValueError("more than one JSON value: give one list of rules")
+    return cast("object", value)
 
 
 def _line(rule: Rule) -> str:

@@ -37,6 +37,8 @@ def test_rules_are_read_written_and_compared() -> None:
         RULES,
         f"```json\n{RULES}```",
         f"I think that soup comes first.\n\n```\n{RULES}\n```\nThat is all.",
+        f"```text\nSoup [first].\n```\n```json\n{RULES}```",
+        f"Soup comes [first].\n\n{RULES}\nThat is all.",
         '{"rules": ' + RULES + "}",
     ],
 )
@@ -49,6 +51,7 @@ def test_a_models_text_is_read_with_what_it_puts_round_it(text: str) -> None:
     [
         ("", "syntax: line 1: no JSON"),
         ("[\n{]", "syntax: line 2: no JSON"),
+        (RULES + RULES, "more than one JSON value"),
         ("5", "rules are a list of objects with `when` and `do`, not int"),
         ("[5]", "rule 1"),
         ('[{"do": 1}]', "rule 1: `when`"),
@@ -112,3 +115,12 @@ async def test_a_condition_that_raises_is_named() -> None:
     with pytest.raises(PolicyFault, match=r"rule 2, `state\['pan'\] > 1`: KeyError") as caught:
         await rules.call({}, 5, seconds=1)
     assert caught.value.kind == "raised"
+
+
+def test_the_example_that_a_model_is_told_is_a_policy() -> None:
+    assert (
+        len(
+            RulePolicy.from_text(RulePolicy.dialect.partition("Example: ")[2].partition("]. ")[0] + "]").rules
+        )
+        == 2
+    )

@@ -206,3 +206,13 @@ def test_no_worker_outlives_a_parent_that_is_killed() -> None:
         ended, _, _ = select.select([one], [], [], 5)
         os.close(one)
         assert ended, "a worker goes on without its parent"
+
+
+async def test_a_model_is_told_what_is_true(sandbox: MontySandbox) -> None:
+    modules = sandbox.dialect.rpartition("imported: ")[2].rstrip(".")
+    lines = [f"import {modules}", "class Best:", "    def __init__(self): self.at = 1", "def policy(state):"]
+    policy = await sandbox.load("\n".join([*lines, "    return [Best().at + n for n in state]"]))
+    assert await policy.call([1, 2], seconds=1) == [2, 3]
+    for absent in ("def g(): yield 1", "del x", "class A(Exception): pass", "super", "open('x')"):
+        with pytest.raises(PolicyFault):
+            await sandbox.load(absent)
