@@ -233,6 +233,15 @@ def test_the_robot_does_other_lines_while_one_goes_on_by_itself() -> None:
     assert "Do nothing" not in episode.moves
 
 
+@pytest.mark.parametrize(
+    "duration", ["(about 4 steps)", "(3 + 1 kitchen steps)", "(1 step)", "(4 s)", "(4 min)"]
+)
+def test_durations_are_read_forgivingly(duration: str) -> None:
+    text = PLAN.replace("(4 steps)", duration)
+    prose = f"Here is the plan:\n```\n{text}\n```\nGood luck!"
+    assert play("plag", FakeEndpoint([prose]), kitchen()).episode.ending == "goal"
+
+
 def test_what_cannot_be_done_is_planned_anew_and_what_has_not_begun_gives_way() -> None:
     wrong = PLAN.partition("\n")[2].replace("<- 1, 3", "<- 3")  # the chicken is on table2 yet
     model = FakeEndpoint([wrong, PLAN])

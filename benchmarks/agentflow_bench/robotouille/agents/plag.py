@@ -35,7 +35,7 @@ __all__ = ["Plag", "Written"]
 _ROUNDS = 5  # plans that a model may write for one dish
 _LINES = 200  # of one plan
 _ACTIONS = 60  # of one chore
-_STEPS = re.compile(r"\(\s*(?:about |ca\.? |~)?(\d+)\s*steps?\s*\)", re.IGNORECASE)
+_STEPS = re.compile(r"\(([^()]*\d[^()]*) steps?\b[^()]*\)", re.IGNORECASE)
 _SECONDS = re.compile(r"\((\d+) s\)")
 _OPEN = ("waiting", "ready", "running")
 
@@ -117,7 +117,8 @@ class _Dish:
             Message("user", seen),
         ]
         if before := self._lines_of(number):  # of a process that ended before the plan was whole
-            lines.feed(f"{before}\n")
+            for line in lines.feed(f"{before}\n"):
+                self._add(number, line)  # as far as it is not there
             told = _SECONDS.sub(r"(\1 steps)", before)
             messages += [Message("assistant", told), Message("user", "Go on with the next line.")]
         rest = ""
@@ -200,7 +201,7 @@ class _Dish:
     def _read(self, number: int, lines: PlanLines, text: str, *, end: bool = False) -> None:
         """Read some more of a plan; what is no plan is told to the model."""
         try:
-            found = lines.feed(_STEPS.sub(r"(\1 s)", text))
+            found = lines.feed(_STEPS.sub(_in_seconds, text))
             if end:
                 found += lines.end()
             for line in found:
@@ -326,6 +327,11 @@ class _Dish:
 
 def _name(number: int, line: str) -> str:
     return f"p{number}_{re.sub(r'[^A-Za-z0-9_]', '_', line)}"
+
+
+def _in_seconds(steps: re.Match[str]) -> str:
+    """Return a duration in steps as one that plans know: a step is a second."""
+    return f"({sum(map(int, re.findall('[0-9]+', steps[1])))} s)"
 
 
 def _number(name: str) -> int:
