@@ -117,8 +117,8 @@ class _Dish:
             Message("user", seen),
         ]
         if before := self._lines_of(number):  # of a process that ended before the plan was whole
-            for line in lines.feed(f"{before}\n"):
-                self._add(number, line)  # as far as it is not there
+            for known in lines.feed(f"{before}\n"):
+                self._add(number, known)  # as far as it is not there
             told = _SECONDS.sub(r"(\1 steps)", before)
             messages += [Message("assistant", told), Message("user", "Go on with the next line.")]
         rest = ""
