@@ -72,7 +72,8 @@ class GuardedPolicy:
     `allowed(action)` returns what is wrong with an action, or None: it is the list of what may be
     done, with which arguments. `states` are recorded ones to try a policy on, and `act` records more,
     of which the last `keep` are kept. `seconds` is the budget of a call in wall time, `strikes` how
-    many faults end a policy; 100 calls without one take a strike back.
+    many faults end a policy; 100 calls without one take a strike back. It has up to three workers of
+    the sandbox: the policy that acts, the last good one, and the one that is tried.
     """
 
     def __init__(
@@ -129,8 +130,7 @@ class GuardedPolicy:
                 raise PolicyFault("stale", f"based on tick {tick}; one based on tick {self._newest} is newer")
             await self._put_away()
             text = read if isinstance(read, str) else read.to_json()
-            self._count += 1
-            version = PolicyVersion(self._count, tick, text)
+            version = PolicyVersion(self._count + 1, tick, text)
             if isinstance(read, RulePolicy) and not read.rules:
                 version.state = "cleared"
                 self._retire(self._next, "replaced")
@@ -139,7 +139,7 @@ class GuardedPolicy:
                 tried = await self._tried(version, read, tick)
                 self._retire(self._next, "replaced")
                 self._next, self._clear = tried, False
-            self._newest = tick
+            self._newest, self._count = tick, version.version
             self.history.append(version)
 
     async def act(self, state: Json, tick: int) -> Chosen:
@@ -185,7 +185,8 @@ class GuardedPolicy:
         if isinstance(read, RulePolicy):
             for number, rule in enumerate(read.rules, 1):
                 try:
-                    self._check(rule.do)
+                    if rule.do is not None:
+                        self._check(rule.do)
                 except PolicyFault as fault:
                     raise PolicyFault("result", f"rule {number}: {_told(fault)}") from None
         active = await self._loaded(version, read)

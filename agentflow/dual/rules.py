@@ -59,11 +59,13 @@ class Rule(pydantic.BaseModel):
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                ast.parse(text, mode="eval")
+                tree = ast.parse(text, mode="eval")
                 ast.parse(f"(\n{text}\n)", mode="eval")
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
             told = error.msg if isinstance(error, SyntaxError) else type(error).__name__
             raise ValueError(f"is no Python expression: {told}") from None
+        if any(isinstance(part, ast.Yield | ast.YieldFrom | ast.Await) for part in ast.walk(tree)):
+            raise ValueError("waits or yields: a condition is true or false at once")
         return text
 
     @pydantic.field_validator("do")

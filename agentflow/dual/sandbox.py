@@ -44,7 +44,8 @@ class PolicyFault(ToolRetry):
     """
 
     def __init__(self, kind: FaultKind, message: str, *, line: int | None = None) -> None:
-        text = " ".join(message.split())
+        # Some of it is the policy's own words: no control characters, nothing long.
+        text = "".join(c if c.isprintable() else "?" for c in " ".join(message.split()))
         where = "" if line is None else f"line {line}: "
         super().__init__(f"{kind}: {where}{text[:_LONGEST_FAULT]}{'…' if len(text) > _LONGEST_FAULT else ''}")
         self.kind: FaultKind = kind

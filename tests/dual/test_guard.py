@@ -100,7 +100,8 @@ async def test_what_is_not_sound_never_acts(sandbox: MontySandbox, proposal: obj
 
 async def test_three_strikes_and_the_last_good_policy_acts_again(sandbox: MontySandbox) -> None:
     policy = guarded(sandbox)
-    await policy.propose([Rule(when="True", do="wait")], tick=0)
+    rules = [Rule(when="tick == 0", do=None), Rule(when="True", do="wait")]  # None: nothing is said
+    await policy.propose(rules, tick=0)
     assert (await policy.act(IDLE, 1)).by == "policy"
     await policy.propose("def policy(state): return 'serve' if state['pot'] else 1 / 0", tick=1)
     broken: Json = {"pot": "", "orders": []}

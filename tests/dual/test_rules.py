@@ -56,6 +56,7 @@ def test_a_models_text_is_read_with_what_it_puts_round_it(text: str) -> None:
         ("[5]", "rule 1"),
         ('[{"do": 1}]', "rule 1: `when`"),
         ('[{"when": "True"}]', "rule 1: `do`"),
+        ('[{"when": "(yield)", "do": 1}]', "waits or yields"),
         ('[{"when": "a = 1", "do": 1}]', "is no Python expression"),
         ('[{"when": "True) or (False", "do": 1}]', "is no Python expression"),
         ('[{"when": "' + "(" * 300 + '", "do": 1}]', "is no Python expression"),

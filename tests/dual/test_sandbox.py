@@ -96,6 +96,14 @@ async def test_a_fault_names_its_line_and_not_the_source(sandbox: MontySandbox) 
     assert await policy.call({"soup": 2}, seconds=1) == 0.5
 
 
+async def test_what_a_fault_tells_of_the_policys_own_words_is_plain(sandbox: MontySandbox) -> None:
+    policy = await sandbox.load("def policy(state): raise ValueError('a\\n' + chr(27) + '[31m' + 'x' * 999)")
+    with pytest.raises(PolicyFault) as caught:
+        await policy.call(None, seconds=1)
+    assert str(caught.value).startswith("raised: line 1: ValueError: a ?[31mxxx")
+    assert len(str(caught.value)) < 300
+
+
 async def test_a_policy_that_overruns_is_ended_in_time_and_begins_anew(sandbox: MontySandbox) -> None:
     policy = await sandbox.load(BUSY)
     (first,) = sandbox.pids
