@@ -15,7 +15,7 @@ from agentflow import Context, Endpoint, Runtime
 from agentflow.environment import InvalidAction
 from agentflow.errors import ContextOverflow
 from agentflow.runtime.loop import new_loop, run_in
-from agentflow.testing import FakeEndpoint, ScriptedCall, ScriptedReply, assert_nothing_left
+from agentflow.testing import FakeEndpoint, LoopbackServer, ScriptedCall, ScriptedReply, assert_nothing_left
 from agentflow_bench.robotouille.agents import agent_of
 from agentflow_bench.robotouille.agents.calls import calls_of
 from agentflow_bench.robotouille.agents.chore import next_action, read_chore
@@ -311,6 +311,26 @@ def test_a_chore_that_was_done_is_done() -> None:
     assert robot.episode.done
     for text in ("add potato1 to pot1", "serve pot1 in bowl1"):
         assert next_action(robot, read_chore(text, robot.kitchen)) is None
+
+
+# Over the wire.
+
+
+def test_it_is_the_same_over_http() -> None:
+    instance = kitchen("0", 42)
+    known = play("async", oracle([instance], delay=0.0), instance)
+    said = [message.calls for message in known.messages if message.role == "assistant"]
+    replies = [[ScriptedCall(each.name, each.arguments) for each in calls] for calls in said]
+    with LoopbackServer(replies) as server:
+        played = play("async", Endpoint("m", base_url=server.url, api_key="k"), instance, wall=True)
+    assert played.episode.moves == known.episode.moves
+    assert [message.text for message in played.messages] == [message.text for message in known.messages]
+
+
+def test_a_plan_is_the_same_over_http() -> None:
+    with LoopbackServer([PLAN]) as server:
+        played = play("plag", Endpoint("m", base_url=server.url, api_key="k"), kitchen(), wall=True)
+    assert (played.episode.ending, played.episode.steps) == ("goal", 21)
 
 
 # Models that answer badly.
