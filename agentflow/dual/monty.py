@@ -12,25 +12,20 @@ outlive the event loop, and now and then abort the whole program as it ends.
 from __future__ import annotations
 
 import asyncio
-import builtins
-import os
-import re
-import signal
-import sys
 import threading
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import TYPE_CHECKING, ClassVar
 
-from agentflow.dual.sandbox import FaultKind, PolicyFault, check_source, read_answer, state_text
+from agentflow.dual.sandbox import PolicyFault, check_source, read_answer, state_text
+from agentflow.dual.worker import Worker
 from agentflow.errors import UserError, missing_extra
 from agentflow.runtime.clock import current_clock
 from agentflow_protocols.chat import Json
 
 if TYPE_CHECKING:
-    from pydantic_monty import Frame, Monty, MontyRuntimeError, MontySession, OSPolicy, ResourceLimits
+    from pydantic_monty import Monty, MontySession, OSPolicy, ResourceLimits
 
 __all__ = ["MontyPolicy", "MontySandbox"]
 
@@ -38,20 +33,6 @@ _MIB = 1024 * 1024
 _WORKERS = 16  # at most so many, unless told otherwise
 _START_S = 10.0  # a worker that has not started by then never will
 _DEPTH = 200
-_PRINTED = 16 * 1024  # characters of a call; what a policy prints is thrown away
-
-# The second text of a session. `policy` is looked up at each call; it can't reach what is bound here.
-# The lines are told apart by their numbers: 3 calls the policy, 4 puts its answer into JSON.
-_BINDING = """import json
-def _agentflow_call(text, loads=json.loads, dumps=json.dumps):
-    answer = policy(loads(text))
-    return dumps(answer, allow_nan=False)
-policy
-None"""
-_SOURCE, _BOUND = "<python-input-0>", "<python-input-1>"
-_ANSWER_LINE = 4
-# A formatted string is a string, whatever the policy has put in the place of the names in it.
-_CALL = "f'{_agentflow_call(_agentflow_state)}'"
 
 _DIALECT = """\
 Write Python that defines one function, policy(state). state is JSON data; return the action as JSON data, \
@@ -60,9 +41,6 @@ milliseconds. Plain functions, loops, comprehensions and classes without bases w
 del, no class that inherits, no decorator of methods, no super, no file, no network, no clock. Modules that \
 can be imported: bisect, collections, copy, dataclasses, datetime, decimal, functools, itertools, json, \
 math, random, re, typing."""
-
-_REACHED = ("ImportError", "ModuleNotFoundError", "PermissionError")
-_NAME = re.compile(r"name '(\w+)' is not defined")
 
 
 class MontySandbox:
@@ -191,8 +169,8 @@ class MontyPolicy:
         self._threads = threads
         self._source = source
         self._turn = asyncio.Lock()
-        self._worker: _Worker | None = None
-        self._opening: asyncio.Future[_Worker | PolicyFault] | None = None
+        self._worker: Worker | None = None
+        self._opening: asyncio.Future[Worker | PolicyFault] | None = None
         self._closed = False
 
     @property
@@ -239,13 +217,13 @@ class MontyPolicy:
         with current_clock().hold():
             if opening is not None:
                 opened = await opening
-                worker = opened if isinstance(opened, _Worker) else None
+                worker = opened if isinstance(opened, Worker) else None
             if worker is not None:
                 worker.kill_if_busy()
                 await loop.run_in_executor(self._threads, worker.close)
         self._sandbox.forget(self)
 
-    async def _ready(self) -> _Worker:
+    async def _ready(self) -> Worker:
         if self._worker is not None:
             return self._worker
         if self._opening is None:
@@ -258,7 +236,7 @@ class MontyPolicy:
         self._worker = opened
         return opened
 
-    async def _fed(self, worker: _Worker, text: str) -> str:
+    async def _fed(self, worker: Worker, text: str) -> str:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._threads, worker.call, text)
         except PolicyFault as fault:
@@ -270,7 +248,7 @@ class MontyPolicy:
             self._replace(worker)
             raise
 
-    def _replace(self, worker: _Worker | None) -> None:
+    def _replace(self, worker: Worker | None) -> None:
         """Close a session that can't be gone on with, and open another, in a thread."""
         self._worker = None
         if not self._closed:
@@ -279,11 +257,11 @@ class MontyPolicy:
         elif worker is not None:
             self._threads.submit(worker.close)
 
-    def _opened(self, lost: _Worker | None) -> _Worker | PolicyFault:
+    def _opened(self, lost: Worker | None) -> Worker | PolicyFault:
         if lost is not None:
             lost.close()
         try:
-            worker = _Worker(self._sandbox.checkout())
+            worker = Worker(self._sandbox.checkout(), self._sandbox.request_timeout)
         except Exception as error:  # whatever the library or the machine lacks
             return PolicyFault("worker", f"it can't be started: {error}")
         try:
@@ -294,114 +272,3 @@ class MontyPolicy:
         if self._closed:
             worker.close()
         return worker
-
-
-class _Worker:
-    """One session of one worker process. All but `kill_if_busy` block."""
-
-    def __init__(self, session: MontySession) -> None:
-        self._session = session
-        self.pid = session.worker_pid
-        self._busy = False
-        self._closed = False
-        self._closing = threading.Lock()
-        self._handle: int | None = None
-        if sys.platform == "linux" and self.pid is not None:
-            try:
-                self._handle = os.pidfd_open(self.pid)  # a name that no later process can have
-            except OSError:
-                pass
-
-    def load(self, source: str) -> None:
-        # The value of a text's last line would be rebuilt here; so that line is ours.
-        self._feed(f"{source}\n\nNone", loading=True)
-        self._feed(_BINDING, loading=True)
-
-    def call(self, text: str) -> str:
-        answer = self._feed(_CALL, {"_agentflow_state": text})
-        if not isinstance(answer, str):
-            raise PolicyFault("result", "it returned what is not JSON")
-        return answer
-
-    def kill_if_busy(self) -> None:
-        """Kill the process while a call is under way in it; any thread may do so."""
-        if not self._busy:
-            return
-        try:
-            if sys.platform == "linux" and self._handle is not None:
-                signal.pidfd_send_signal(self._handle, signal.SIGKILL)
-            elif self.pid is not None:
-                os.kill(self.pid, signal.SIGKILL)
-        except OSError:
-            pass
-
-    def close(self) -> None:
-        with self._closing:
-            if self._closed:
-                return
-            self._closed = True
-            try:
-                self._session.__exit__(None, None, None)
-            except Exception:  # of a worker that is gone: what there was to end has ended
-                pass
-            if self._handle is not None:
-                os.close(self._handle)
-                self._handle = None
-
-    def _feed(self, code: str, inputs: dict[str, str] | None = None, *, loading: bool = False) -> object:
-        import pydantic_monty
-
-        self._busy = True
-        try:
-            printed = pydantic_monty.CollectString(_PRINTED)
-            return cast("object", self._session.feed_run(code, inputs=inputs, print_callback=printed))
-        except pydantic_monty.MontySyntaxError as error:
-            raise PolicyFault("syntax", str(error), line=_line(error.traceback())) from None
-        except pydantic_monty.MontyCrashedError as error:
-            if error.timed_out:
-                raise PolicyFault("time", "killed, since it did not end") from None
-            raise PolicyFault("worker", str(error)) from None
-        except pydantic_monty.MontyRuntimeError as error:
-            raise _fault(error, loading) from None
-        except pydantic_monty.MontyError as error:
-            raise PolicyFault("result", str(error)) from None
-        except RuntimeError as error:  # the session has ended already
-            raise PolicyFault("worker", str(error)) from None
-        finally:
-            self._busy = False
-
-
-def _line(frames: Sequence[Frame]) -> int | None:
-    lines = [frame.line for frame in frames if frame.filename == _SOURCE]
-    return lines[-1] if lines else None
-
-
-def _fault(error: MontyRuntimeError, loading: bool) -> PolicyFault:
-    """Return what an error inside the sandbox means."""
-    frames = error.traceback()
-    text = str(error)
-    name = text.partition(":")[0]
-    last = frames[-1] if frames else None
-    line = _line(frames)
-    if loading and last is not None and last.filename == _BOUND:
-        return PolicyFault("syntax", "the source defines no policy(state)")
-    if last is not None and last.filename == _BOUND and last.line == _ANSWER_LINE:
-        return PolicyFault("result", text)
-    return PolicyFault(_kind(name, text, loading), text, line=line)
-
-
-def _kind(name: str, text: str, loading: bool) -> FaultKind:
-    if (name == "TimeoutError" and "time limit exceeded" in text) or "suspension limit" in text:
-        return "time"
-    if name == "MemoryError":
-        return "memory"
-    if name == "RecursionError":
-        return "depth"
-    if name == "NotImplementedError" and loading:
-        return "syntax"
-    if name in _REACHED or "not supported in this environment" in text:
-        return "forbidden"
-    missing = _NAME.search(text)
-    if name == "NameError" and missing is not None and hasattr(builtins, missing.group(1)):
-        return "forbidden"
-    return "raised"

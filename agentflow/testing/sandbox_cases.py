@@ -126,6 +126,10 @@ _BOMBS = {
         "def slow(x):\n    n = 0\n    while n < 10**9:\n        n += 1\n    return n\n"
         "def policy(state):\n    return sorted(range(1000), key=slow)"
     ),
+    "compare": (
+        "def policy(state):\n    a, b = [], []\n    for n in range(40):\n        a, b = [a, a], [b, b]\n"
+        "    return a == b"
+    ),
     "no_end": "import itertools\ndef policy(state):\n    return list(itertools.count())",
     "exceptions": (
         "def policy(state):\n    last = ValueError('x')\n    while True:\n        try:\n            try:\n"
