@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from agentflow_bench.dual.loops import ANNOTATED, TICKS, WATCHED
 from agentflow_bench.dual.sandbox import BOMBS, COST, ESCAPES, KILLS
 from agentflow_bench.measure import Suite
 
@@ -13,5 +14,5 @@ def suite() -> Suite:
     return Suite(
         "dual",
         "Fast loops, slow thinking, and policies that models write.",
-        [ESCAPES, BOMBS, COST, KILLS],
+        [TICKS, WATCHED, ANNOTATED, ESCAPES, BOMBS, COST, KILLS],
     )

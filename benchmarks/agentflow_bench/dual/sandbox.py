@@ -131,7 +131,7 @@ async def _kills(setting: Setting) -> Sequence[Figure]:
     figures.append(Figure("programs that used it and did not end by themselves", ended, "", Bar("==", 0)))
     if sys.platform == "linux":
         left = await asyncio.to_thread(_orphans)
-        figures.append(Figure("workers alive 1 s after their program was killed", left, "", Bar("==", 0)))
+        figures.append(Figure("workers alive 5 s after their program was killed", left, "", Bar("==", 0)))
     return figures
 
 
@@ -153,8 +153,8 @@ def _orphans() -> int:
         assert program.stdout is not None
         workers = [os.pidfd_open(int(pid)) for pid in program.stdout.readline().split()]
         program.kill()
-    assert len(workers) == 2
-    ends = time.monotonic() + 1
+    assert len(workers) == 3
+    ends = time.monotonic() + 5
     for worker in workers:
         alive += not select.select([worker], [], [], max(0.0, ends - time.monotonic()))[0]
         os.close(worker)
