@@ -11,7 +11,8 @@ from typing import Protocol
 from agentflow.endpoints import Endpoint
 from agentflow.errors import UserError
 from agentflow.runtime import Context
-from agentflow_bench.robotouille.agents.asynchronous import Asynchronous, over_markup
+from agentflow.session import CmlChat
+from agentflow_bench.robotouille.agents.asynchronous import Asynchronous
 from agentflow_bench.robotouille.agents.history import STYLES
 from agentflow_bench.robotouille.agents.plag import Plag
 from agentflow_bench.robotouille.agents.planned import Planned
@@ -50,7 +51,7 @@ AGENTS: dict[str, tuple[str, Player]] = {
     "reflexion": ("react with a second try after a look back", React(_MAIN, reflect=True)),
     "plag-bag": ("react that first draws the graph of the dish", React(_MAIN, "plag-bag")),
     "async": ("acts by tools; what cooks comes back as an interrupt", Asynchronous()),
-    "async-cml": ("async for models that write their calls into their text", Asynchronous(over_markup)),
+    "async-cml": ("async for models that write their calls into their text", Asynchronous(CmlChat)),
     "plag": ("one plan like a graph, done by the plan executor while it is written", Plag()),
     "planner": ("rules and search over the real state: no model", Rules()),
 }

@@ -17,7 +17,7 @@ from agentflow.errors import ContextOverflow, LimitExceeded, RemoteProtocolError
 from agentflow.runtime import Context
 from agentflow.runtime.ending import end_all
 from agentflow.runtime.resources import Resources
-from agentflow.session import Carrier, CarrierStream, CmlChat, Native, Persona, Session
+from agentflow.session import Carrier, CarrierStream, Native, Persona, Session
 from agentflow.tools import Tool, tools_by_name
 from agentflow_bench.robotouille.agents.calls import Form, calls_of
 from agentflow_bench.robotouille.agents.diary import Diary
@@ -28,7 +28,7 @@ from agentflow_bench.robotouille.episode import Ending, Episode
 from agentflow_protocols.chat import ChatRequest, Json, Message
 from agentflow_protocols.cml import Markup
 
-__all__ = ["Asynchronous", "over_markup"]
+__all__ = ["Asynchronous"]
 
 _FINISH = re.compile(r"\W*finish\W*", re.IGNORECASE)
 _GO_ON = "The goal is not reached. Go on by calls of tools, or answer `Finish` and nothing else to give up."
@@ -67,11 +67,15 @@ class Asynchronous:
         )
         session = Session(context, persona, context.state.messages)
         session.messages.append(Message("user", seen))
+        talking = asyncio.create_task(_converse(session, episode), name="the cook's conversation")
         passing = asyncio.create_task(_pass_time(context, hands), name="the kitchen's time")
         try:
-            ending = await _converse(session, episode)
+            await asyncio.wait((talking, passing), return_when=asyncio.FIRST_COMPLETED)
+            if passing.done():  # it failed, and what it should have ended would be waited for for ever
+                passing.result()
+            ending = talking.result()
         finally:
-            await end_all((passing,))
+            await end_all((talking, passing))
             await session.aclose()
         return "goal" if episode.done else "no steps left" if episode.over else ending
 
@@ -150,8 +154,3 @@ class _Counted:
         """Return the reply. Raises `Enough`."""
         self._hands.ask(len(request.messages))
         return self._carrier.stream(request, resources, on_event)
-
-
-def over_markup(endpoint: Endpoint) -> Carrier:
-    """Return the carrier for models that write their calls into their text."""
-    return CmlChat(endpoint)
