@@ -128,7 +128,7 @@ class Worker:
         The interpreter does not look at its clock everywhere (it compares two lists to their ends). We
         kill such a call; when we have been killed ourselves, the system does.
         """
-        needed = self._spent + 2 * self._longest
+        needed = self._spent + 1.5 * self._longest
         if sys.platform != "linux" or self.pid is None or needed <= self._allowed:
             return
         import resource
