@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -65,6 +66,18 @@ class Slot(Generic[T]):
     def entry(self) -> Entry[T] | None:
         """What was written last, whether it still lives or not."""
         return self._entry
+
+    def diff(self) -> list[str]:
+        """Return what the last value changed in the one before, as lines with `-` and `+`."""
+        last = list(self.history)[-2:]
+        texts = [self._lines(entry) for entry in last]
+        before, after = texts if len(texts) == 2 else ([], *(texts or [[]]))
+        return [line for line in difflib.ndiff(before, after) if line[0] in "-+"]
+
+    def _lines(self, entry: Entry[T]) -> list[str]:
+        if isinstance(entry.value, str):
+            return entry.value.splitlines()
+        return self._adapter.dump_json(entry.value, indent=1, fallback=repr).decode().splitlines()
 
     def at(self, tick: int) -> Entry[T] | None:
         """Return what holds at a tick: None before the first value, and after the last one's time."""

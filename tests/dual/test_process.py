@@ -266,6 +266,20 @@ def test_a_value_lives_its_time() -> None:
     assert set(road.driven[21:]) == {"on"}
 
 
+def test_a_slot_tells_what_its_last_value_changed() -> None:
+    slot: Slot[object] = Slot(list[str])
+    assert slot.diff() == []
+    slot.put(["soup", "tea"], based_on=1, tick=2, source="a")
+    assert slot.diff() == ["+ [", '+  "soup",', '+  "tea"', "+ ]"]
+    slot.put(["soup", "stew"], based_on=3, tick=4, source="b")
+    assert slot.diff() == ['-  "tea"', '+  "stew"']
+    assert [entry.version for entry in slot.history] == [1, 2]
+    text: Slot[object] = Slot(str)
+    for value in ("go left", "go right\nslowly"):
+        text.put(value, based_on=1, tick=1, source="a")
+    assert text.diff() == ["- go left", "+ go right", "+ slowly"]
+
+
 def test_a_brief_has_history_and_the_fast_side_reads_what_is_being_written() -> None:
     read: list[str] = []
 
