@@ -1,0 +1,212 @@
+"""Posterior: what matches say of the items' qualities, and how sure that is.
+
+A Gaussian over the qualities of all items, the judge's bias towards what is shown first, and nothing
+else. A match changes it by one rank-1 step whose mean and variance are those of the true posterior along
+the difference of the two (moment matching of a probit judge; T. Minka, Expectation propagation for
+approximate Bayesian inference, 2001).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from agentflow.errors import UserError
+
+if TYPE_CHECKING:
+    import numpy
+    from numpy.typing import NDArray
+
+__all__ = ["Posterior", "Quality", "Sharpness"]
+
+Item = TypeVar("Item", bound=Hashable)
+
+_PRIOR = 4.0  # variance of a quality
+_BIAS = 1.0  # variance of the order bias
+_SCALE = 1.702  # a logistic judge's steepness by a probit one's
+_INDEX = 64  # items for which there is room at first
+
+
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """What is known of an item: the mean of its quality, its deviation, and the matches it has played."""
+
+    mean: float
+    deviation: float
+    matches: int
+
+    def interval(self, level: float = 0.8) -> tuple[float, float]:
+        """Return the credible interval of a level."""
+        from statistics import NormalDist
+
+        half = NormalDist().inv_cdf(0.5 + level / 2) * self.deviation
+        return self.mean - half, self.mean + half
+
+
+class Sharpness:
+    """How sharp a kind of judging is: the steepness `s` of its verdicts over differences of quality.
+
+    Learned from verdicts on a grid; what it means is only how kinds of judging compare, since the
+    scale of qualities is free.
+    """
+
+    __slots__ = ("_weights", "matches")
+
+    _STEPS = tuple(0.25 * 1.25**n for n in range(18))  # 0.25 to 11
+
+    def __init__(self, usual: float = 1.0, spread: float = 0.7) -> None:
+        logs = [-0.5 * (math.log(s / usual) / spread) ** 2 for s in self._STEPS]
+        self._weights = [math.exp(value) for value in logs]
+        self.matches = 0
+
+    @property
+    def mean(self) -> float:
+        """The steepness, as far as it is known."""
+        total = sum(self._weights)
+        return math.exp(sum(w * math.log(s) for w, s in zip(self._weights, self._STEPS, strict=True)) / total)
+
+    def learn(self, mean: float, variance: float) -> None:
+        """Take in a verdict for the side whose advantage had this mean and variance."""
+        self._weights = [
+            weight * _normal(mean / math.sqrt(variance + (_SCALE / s) ** 2))
+            for weight, s in zip(self._weights, self._STEPS, strict=True)
+        ]
+        top = max(self._weights)
+        self._weights = [weight / top for weight in self._weights]
+        self.matches += 1
+
+
+class Posterior(Generic[Item]):
+    """Qualities of items, by matches. Qualities are in units in which an unknown item's deviation is 2."""
+
+    def __init__(self, items: Iterable[Item] = (), *, prior: float = _PRIOR, bias: float = _BIAS) -> None:
+        import numpy as np
+
+        self._np = np
+        self._prior = prior
+        self._mean: NDArray[numpy.float64] = np.zeros(_INDEX + 1)
+        self._cov: NDArray[numpy.float64] = np.zeros((_INDEX + 1, _INDEX + 1))
+        self._cov[0, 0] = bias  # place 0 is the order bias
+        self._places: dict[Item, int] = {}
+        self._items: list[Item] = []
+        self._matches: list[int] = []
+        self.played = 0
+        for item in items:
+            self.add(item)
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    @property
+    def items(self) -> Sequence[Item]:
+        """The items, in the order in which they came."""
+        return self._items
+
+    def add(self, item: Item) -> None:
+        """Take in an item of which nothing is known. Raises `UserError` for one that is there."""
+        if item in self._places:
+            raise UserError(f"the item {str(item)[:60]!r} is in the tournament already")
+        place = len(self._items) + 1
+        if place >= len(self._mean):
+            np, size = self._np, 2 * len(self._mean)
+            mean, cov = np.zeros(size), np.zeros((size, size))
+            mean[: len(self._mean)] = self._mean
+            cov[: len(self._mean), : len(self._mean)] = self._cov
+            self._mean, self._cov = mean, cov
+        self._places[item] = place
+        self._items.append(item)
+        self._matches.append(0)
+        self._cov[place, place] = self._prior
+
+    def take(self, first: Item, second: Item, *, first_won: bool, sharpness: float = 1.0) -> None:
+        """Take in a verdict: `first` was shown first."""
+        a, b = self._places[first], self._places[second]
+        self._update(a, b, 1.0 if first_won else -1.0, sharpness)
+        self._matches[a - 1] += 1
+        self._matches[b - 1] += 1
+        self.played += 1
+
+    def advantage(self, first: Item, second: Item) -> tuple[float, float]:
+        """Return mean and variance of what `first` has over `second` when it is shown first."""
+        a, b = self._places[first], self._places[second]
+        column = self._column(a, b)
+        return float(self._mean[a] - self._mean[b] + self._mean[0]), float(column[a] - column[b] + column[0])
+
+    def _column(self, a: int, b: int) -> NDArray[numpy.float64]:
+        size = len(self._items) + 1
+        column: NDArray[numpy.float64] = self._cov[:size, a] - self._cov[:size, b] + self._cov[:size, 0]
+        return column
+
+    def _update(self, a: int, b: int, sign: float, sharpness: float) -> None:
+        column = self._column(a, b)
+        mean = float(self._mean[a] - self._mean[b] + self._mean[0])
+        variance = float(column[a] - column[b] + column[0])
+        total = variance + (_SCALE / sharpness) ** 2
+        root = math.sqrt(total)
+        z = sign * mean / root
+        ratio = _ratio(z)
+        size = len(column)
+        self._mean[:size] += column * (sign * ratio / root)
+        self._cov[:size, :size] -= self._np.outer(column, column) * (ratio * (ratio + z) / total)
+
+    # What is known.
+
+    def quality(self, item: Item) -> Quality:
+        """Return what is known of an item."""
+        place = self._places[item]
+        deviation = math.sqrt(max(0.0, float(self._cov[place, place])))
+        return Quality(float(self._mean[place]), deviation, self._matches[place - 1])
+
+    @property
+    def bias(self) -> Quality:
+        """The judge's bias towards what is shown first, as an advantage in quality."""
+        return Quality(float(self._mean[0]), math.sqrt(max(0.0, float(self._cov[0, 0]))), self.played)
+
+    def ranking(self) -> list[Item]:
+        """Return the items, the best first, by the means of their qualities."""
+        means = self._mean[1 : len(self._items) + 1]
+        return [self._items[place] for place in self._np.argsort(-means, kind="stable")]
+
+    def samples(self, count: int, rng: numpy.random.Generator) -> NDArray[numpy.float64]:
+        """Return draws of all qualities, a row each, with columns as in `items`."""
+        size = len(self._items) + 1
+        root = self._root(self._cov[1:size, 1:size])
+        drawn: NDArray[numpy.float64] = rng.standard_normal((count, size - 1)) @ root.T
+        return drawn + self._mean[1:size]
+
+    def _root(self, cov: NDArray[numpy.float64]) -> NDArray[numpy.float64]:
+        np = self._np
+        root: NDArray[numpy.float64]
+        try:
+            root = np.linalg.cholesky(cov)
+        except np.linalg.LinAlgError:  # a rounding away from it
+            root = np.linalg.cholesky(cov + 1e-9 * np.eye(len(cov)))
+        return root
+
+    def overlap(self, k: int, rng: numpy.random.Generator, count: int = 200) -> float:
+        """Return which share of the best `k` is expected to be truly among them."""
+        np = self._np
+        k = min(k, len(self._items))
+        if k == 0:
+            return 1.0
+        best = np.argsort(-self._mean[1 : len(self._items) + 1], kind="stable")[:k]
+        draws = self.samples(count, rng)
+        tops = np.argpartition(-draws, k - 1, axis=1)[:, :k]
+        return float(np.isin(tops, best).mean())
+
+    def matches_of(self, item: Item) -> int:
+        """Return how many matches an item has played."""
+        return self._matches[self._places[item] - 1]
+
+
+def _normal(z: float) -> float:
+    return 0.5 * math.erfc(-z / math.sqrt(2))
+
+
+def _ratio(z: float) -> float:
+    """Return the normal density at z by its distribution, also far below."""
+    if z < -25.0:
+        return -z + 1.0 / -z
+    return math.exp(-0.5 * z * z) / (math.sqrt(2 * math.pi) * _normal(z))
