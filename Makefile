@@ -28,7 +28,11 @@ bench: .venv/.dev-stamp  ## measure every suite and write the reports in benchma
 	$(BIN)/agentflow bench asynclm
 	$(BIN)/agentflow bench asynchow
 	$(BIN)/agentflow bench endpoints
+	$(BIN)/agentflow bench plans
 	$(BIN)/agentflow bench batch
+	$(BIN)/agentflow bench robotouille
+	$(BIN)/agentflow bench dual
+	$(BIN)/python -m pytest -m slow
 
 docs: .venv/.docs-stamp  ## build the documentation site into site/
 	$(BIN)/mkdocs build --strict
