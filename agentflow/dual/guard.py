@@ -188,7 +188,7 @@ class GuardedPolicy:
                     if rule.do is not None:
                         self._check(rule.do)
                 except PolicyFault as fault:
-                    raise PolicyFault("result", f"rule {number}: {_told(fault)}") from None
+                    raise PolicyFault("result", f"rule {number}: {fault.told}") from None
         active = await self._loaded(version, read)
         try:
             for text in _spread(self._seen):
@@ -280,7 +280,3 @@ def _spread(seen: Sequence[str]) -> list[str]:
     last = len(seen) - 1
     places = sorted({0, last // 2, last}) if seen else []
     return [seen[place] for place in places[:_TRIED]]
-
-
-def _told(fault: PolicyFault) -> str:
-    return str(fault).partition(": ")[2]

@@ -158,8 +158,23 @@ class RulePolicy:
         return "\n".join(parts)
 
     async def load(self, sandbox: PolicySandbox) -> LoadedRules:
-        """Return the rules, ready to be called. Raises `PolicyFault`."""
-        return LoadedRules(self, await sandbox.load(self.source) if self.rules else None)
+        """Return the rules, ready to be called. Raises `PolicyFault`, which names the rule."""
+        if not self.rules:
+            return LoadedRules(self, None)
+        try:
+            return LoadedRules(self, await sandbox.load(self.source))
+        except PolicyFault as fault:
+            number = self._rule_at(fault.line)
+            raise PolicyFault(fault.kind, f"rule {number}: {fault.told}" if number else fault.told) from None
+
+    def _rule_at(self, line: int | None) -> int | None:
+        """Return the number of the rule that stands in a line of `source`."""
+        last = 0
+        for number, rule in enumerate(self.rules, 1):
+            last += 3 + rule.when.count("\n")
+            if line is not None and line <= last:
+                return number
+        return None
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, RulePolicy) and self.rules == other.rules

@@ -40,14 +40,15 @@ class PolicyFault(ToolRetry):
     `kind` is `syntax` (the sandbox can't read it), `forbidden` (it reached for what is not there),
     `time`, `memory`, `depth` (of recursion), `raised`, `result` (not JSON, too large, or no action
     that is allowed), `worker` (the process that ran it is gone), `stale` (it is older than the
-    policy that acts). `line` is a line of its source, where one is known.
+    policy that acts). `line` is a line of its source, where one is known; `told` is the message alone.
     """
 
     def __init__(self, kind: FaultKind, message: str, *, line: int | None = None) -> None:
         # Some of it is the policy's own words: no control characters, nothing long.
         text = "".join(c if c.isprintable() else "?" for c in " ".join(message.split()))
         where = "" if line is None else f"line {line}: "
-        super().__init__(f"{kind}: {where}{text[:_LONGEST_FAULT]}{'…' if len(text) > _LONGEST_FAULT else ''}")
+        self.told = text[:_LONGEST_FAULT] + ("…" if len(text) > _LONGEST_FAULT else "")
+        super().__init__(f"{kind}: {where}{self.told}")
         self.kind: FaultKind = kind
         self.line = line
 

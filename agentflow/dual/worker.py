@@ -37,6 +37,11 @@ _CALL = "f'{_agentflow_call(_agentflow_state)}'"
 
 _REACHED = ("ImportError", "ModuleNotFoundError", "PermissionError")
 _NAME = re.compile(r"name '(\w+)' is not defined")
+_MISSING = re.compile(r"[^:]*:(\d+):\d+: error\[unresolved-(reference|import)\][^`]*`([\w.]+)`")
+
+
+class _Types(Exception):
+    """What the checker of types says of a source, a line each."""
 
 
 class Worker:
@@ -63,6 +68,26 @@ class Worker:
         # The value of a text's last line would be rebuilt here; so that line is ours.
         self._feed(f"{source}\n\nNone", loading=True)
         self._feed(_BINDING, loading=True)
+
+    def check(self, source: str) -> None:
+        """Raise `PolicyFault` for a name or a module in `source` that is not there.
+
+        The session must be one with types checked. What else its checker says may be wrong about sound
+        code (`best = None` before a loop that sets it; `map`, which it does not know), and is left to
+        trials. The source runs meanwhile.
+        """
+        try:
+            self._feed(f"{source}\n\nNone", loading=True)
+        except _Types as found:
+            for line in str(found).splitlines():
+                missing = _MISSING.match(line)
+                if missing is None or hasattr(builtins, missing[3]) or missing[3] == "__future__":
+                    continue
+                if missing[2] == "import":
+                    told = f"there is no module {missing[3]!r}"
+                    raise PolicyFault("forbidden", told, line=int(missing[1])) from None
+                told = f"name {missing[3]!r} is not defined"
+                raise PolicyFault("syntax", told, line=int(missing[1])) from None
 
     def call(self, text: str) -> str:
         """Return the policy's answer to a state, both JSON text. Raises `PolicyFault`."""
@@ -114,6 +139,8 @@ class Worker:
             raise PolicyFault("worker", str(error)) from None
         except pydantic_monty.MontyRuntimeError as error:
             raise _fault(error, loading) from None
+        except pydantic_monty.MontyTypingError as error:
+            raise _Types(error.display()) from None
         except pydantic_monty.MontyError as error:
             raise PolicyFault("result", str(error)) from None
         except RuntimeError as error:  # the session has ended already

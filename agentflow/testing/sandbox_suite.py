@@ -5,11 +5,11 @@ from agentflow.dual import MontySandbox
 from agentflow.testing.sandbox_suite import try_bombs, try_escapes
 
 async def check() -> None:
-    async with MontySandbox() as sandbox:                  # or a backend of your own
+    async with MontySandbox(check_names=False) as sandbox:     # so that all run; or your own backend
         assert not (await try_escapes(sandbox)).escaped
         report = await try_bombs(sandbox, seconds=0.1)
         assert not report.uncontained
-        assert report.late_ms < 20                         # the event loop went on all the while
+        assert report.late_ms < 20                             # the event loop went on all the while
 ```
 
 A backend that has no limits does not come back from a bomb: try it in a process that you can end.

@@ -79,9 +79,17 @@ def policy(state):
         ('[{"when": "state[\'oven\']", "do": "cook"}]', "rule 1, `state['oven']`: KeyError"),
         ('[{"when": "True", "when": "False", "do": "cook"}]', "the key `when` stands twice"),
         ("def policy(state:", "syntax: line"),
+        (
+            "def policy(state):\n    if state['pot'] == 'burnt': return cok(1)\n    return 'cook'",
+            "line 2: name 'cok'",
+        ),
+        (
+            '[{"when": "True", "do": "cook"}, {"when": "cok(state)", "do": "cook"}]',
+            "rule 2: name 'cok' is not",
+        ),
         ("def policy(state): return 'dance'", "result: no macro 'dance'"),
         ("def policy(state): return open", "result: TypeError"),
-        ("import socket\ndef policy(state): return 'cook'", "forbidden: line 1: ModuleNotFoundError"),
+        ("import socket\ndef policy(state): return 'cook'", "forbidden: line 1: there is no module 'socket'"),
         ("def policy(state):\n    while True: pass", "time: no answer within 0.05 s"),
         ("def act(state): return 'cook'", "syntax: the source defines no policy(state)"),
         ({"rules": "cook"}, "syntax: rules are a list"),

@@ -88,6 +88,25 @@ async def test_a_fault_says_what_kind_it_is(backend: type[PolicySandbox], source
         await sandbox.aclose()
 
 
+async def test_names_that_are_nowhere_are_told_at_once_and_others_are_left_to_trials() -> None:
+    wrong = "def policy(state):\n    return state or heap.pop()"
+    sound = """from __future__ import annotations
+def policy(state):
+    best = None
+    for one in map(abs, state):
+        if best is None or one < best:
+            best = one
+    return best + 1"""
+    async with MontySandbox() as sandbox:
+        with pytest.raises(PolicyFault, match="syntax: line 2: name 'heap' is not defined"):
+            await sandbox.load(wrong)
+        with pytest.raises(PolicyFault, match="forbidden: line 1: there is no module 'numpy'"):
+            await sandbox.load("import numpy as np\ndef policy(state): return 1")
+        assert await (await sandbox.load(sound)).call([-3, 2], seconds=1) == 3
+    async with MontySandbox(check_names=False) as sandbox:
+        assert await (await sandbox.load(wrong)).call(1, seconds=1) == 1
+
+
 async def test_a_fault_names_its_line_and_not_the_source(sandbox: MontySandbox) -> None:
     policy = await sandbox.load("def policy(state):\n    soup = state['soup']\n    return 1 / soup\n")
     with pytest.raises(PolicyFault) as caught:
