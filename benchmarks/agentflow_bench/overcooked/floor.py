@@ -22,6 +22,10 @@ class Route:
     target: Cell
 
 
+_SAVED = 2
+_FAR = 999
+
+
 class Floor:
     """A kitchen's floor: `places` by kind (`onions`, `dishes`, `pot`, `window`, `counter`).
 
@@ -45,12 +49,42 @@ class Floor:
         self.region = self._regions()
         self._routes: dict[tuple[Cell, tuple[Cell, ...], Cell | None], Route | None] = {}
         self._ways: dict[tuple[Cell, Cell, Cell | None], tuple[int, str] | None] = {}
+        self._bridges: dict[int, tuple[Cell, ...]] = {}
         self.narrow = frozenset(cell for cell in cells if self._is_narrow(cell))
+        self.working = frozenset(
+            cell
+            for kind in ("onions", "dishes", "pot", "window")
+            for place in self.places[kind]
+            for cell in self.beside(place)
+        )
         self.shared = tuple(
             place
             for place in self.places["counter"]
             if len({self.region[cell] for cell in self.beside(place)}) > 1
         )
+
+    def bridges(self, at: Cell) -> tuple[Cell, ...]:
+        """Return the counters across which an onion gets to a pot with less walking than round about."""
+        part = self.region[at]
+        if part not in self._bridges:
+            self._bridges[part] = tuple(p for p in self.of("counter", at) if self._saves(p, at) >= _SAVED)
+        return self._bridges[part]
+
+    def _saves(self, place: Cell, at: Cell) -> int:
+        """Return how many steps it saves to hand an onion over a counter."""
+        onions, pots = self.of("onions", at), self.of("pot", at)
+        sides = [cell for cell in self.beside(place) if self.region[cell] == self.region[at]]
+        direct = min((self._between(o, pots) for o in onions), default=_FAR)
+        there = min((self._steps(cell, onions) for cell in sides), default=_FAR)
+        on = min((self._steps(cell, pots) for cell in sides), default=_FAR)
+        return 0 if direct >= _FAR else direct - there - on
+
+    def _between(self, place: Cell, targets: tuple[Cell, ...]) -> int:
+        return min((self._steps(cell, targets) for cell in self.beside(place)), default=_FAR)
+
+    def _steps(self, cell: Cell, targets: tuple[Cell, ...]) -> int:
+        route = self.route(cell, targets, None) if targets else None
+        return _FAR if route is None else route.steps
 
     def beside(self, place: Cell) -> list[Cell]:
         """Return the cells from which a place can be reached."""

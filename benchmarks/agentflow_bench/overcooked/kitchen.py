@@ -139,7 +139,7 @@ class Kitchen:
                 if holds and holds != was.holds:
                     hands = (*hands, (tick, holds))[-_TOOK:]
                 quiet = still[place] + 1 if (was.at, was.holds) == (at, holds) else 0
-            chefs.append(Chef(at, _FACING[player.orientation], holds, quiet, hands))
+            chefs.append(Chef(at, _FACING[player.orientation], holds, place == 0, quiet, hands))
         objects = state.objects
         pots = tuple(_pot(at, objects.get(at)) for at in self.floor.places["pot"])
         on_counters = tuple(

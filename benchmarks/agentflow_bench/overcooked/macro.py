@@ -18,6 +18,7 @@ MACROS = ("onion", "fill", "dish", "plate", "serve", "pass", "clear", "take", "w
 counter that both reach; put it on any counter; take what lies on a counter; wait, out of the way."""
 
 _STUBBORN = 3  # ticks of standing still after which a chef gives way
+_WORTH = ("", "onion", "dish", "soup")
 _TURN = 8  # ticks for which one of two gives way
 
 
@@ -60,7 +61,13 @@ def _in_the_way(route: Route, seen: Seen, floor: Floor, macro: Macro) -> bool:
     if apart is None or apart[0] > 2 or apart[1] != route.move:
         return False  # it is far, or elsewhere
     away = other.still == 0 and other.facing == route.move
-    return not away
+    return not away and not _insists(me, other)
+
+
+def _insists(me: Chef, other: Chef) -> bool:
+    """Return whether the other shall turn round where two meet head-on: what is nearer to done goes first."""
+    mine, theirs = _WORTH.index(me.holds), _WORTH.index(other.holds)
+    return mine > theirs or (mine == theirs and me.first)
 
 
 def _go(move: str, seen: Seen, floor: Floor) -> str:
@@ -76,7 +83,7 @@ def _go(move: str, seen: Seen, floor: Floor) -> str:
 def _first(seen: Seen) -> bool:
     """Return whether it is the first chef's turn: of two, at any time one's."""
     me, other = seen.chefs
-    return (me.at < other.at) == (seen.tick // 2 % 2 == 0)
+    return me.first == (seen.tick // 2 % 2 == 0)
 
 
 def _squeeze(macro: Macro, seen: Seen, floor: Floor) -> str:
@@ -86,7 +93,7 @@ def _squeeze(macro: Macro, seen: Seen, floor: Floor) -> str:
     if route is None:
         return "stay"
     stuck = min(me.still, other.still) >= _STUBBORN
-    mine = (me.at < other.at) == (seen.tick // _TURN % 2 == 0)
+    mine = me.first == (seen.tick // _TURN % 2 == 0)
     if stuck and not mine:
         return _aside(me, other, floor)
     if not route.move or moved(me.at, route.move) == other.at:
@@ -113,6 +120,7 @@ def _rest(macro: Macro, me: Chef, other: Chef, floor: Floor) -> str:
             return "stay"
         route = floor.route(me.at, macro.targets, None)
         return "stay" if route is None else route.move or "stay"
+    pressed = _apart(me.at, other.at) <= 2 and other.still > 0 and _ahead(other, me.at)
     goals = {cell for place in macro.targets for cell in floor.beside(place)}
 
     def cost(cell: Cell) -> tuple[int, int]:
@@ -121,7 +129,9 @@ def _rest(macro: Macro, me: Chef, other: Chef, floor: Floor) -> str:
             return 999, 999
         near = min((_apart(cell, goal) for goal in sorted(goals)), default=0)
         crowd = 2 if _apart(cell, other.at) == 1 and cell != me.at else 0
-        return way[0] + 3 * near + crowd, way[0]
+        if pressed and _apart(cell, other.at) <= 2:
+            crowd = 20
+        return way[0] + 3 * near + crowd + 2 * (cell in floor.working), way[0]
 
     cells = [
         cell
@@ -133,6 +143,12 @@ def _rest(macro: Macro, me: Chef, other: Chef, floor: Floor) -> str:
     best = min(cells, key=lambda cell: (cost(cell), cell))
     found = floor.way(me.at, best, other.at)
     return "stay" if found is None else found[1] or "stay"
+
+
+def _ahead(chef: Chef, cell: Cell) -> bool:
+    """Return whether a cell lies straight before a chef, within two steps."""
+    first = moved(chef.at, chef.facing)
+    return cell in (first, moved(first, chef.facing))
 
 
 def _apart(one: Cell, other: Cell) -> int:

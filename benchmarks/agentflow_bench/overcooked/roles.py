@@ -1,7 +1,8 @@
 """The state machine: which macro is next, for a role. It knows only what is seen, not who the partner is.
 
 `all` does whatever the soups lack, counting what the partner has in hand. `onion` fills pots and leaves
-the rest to the partner, `dish` plates and serves, `solo` does everything as if alone. In a kitchen that
+the rest to the partner, `dish` plates and serves, `solo` does everything as if alone, `supply` puts
+onions on counters from which a partner gets them to the pots with fewer steps. In a kitchen that
 a counter divides, each role passes on what it can't use on its own side.
 """
 
@@ -13,7 +14,10 @@ from agentflow_bench.overcooked.seen import Cell, Pot, Seen
 
 __all__ = ["ROLES", "next_macro"]
 
-ROLES = ("all", "onion", "dish", "solo")
+_STOCK = 3
+"""Onions that lie ready on counters."""
+
+ROLES = ("all", "onion", "dish", "solo", "supply")
 
 
 def next_macro(seen: Seen, floor: Floor, role: str = "all") -> Macro:
@@ -66,6 +70,9 @@ class _Choice:
     def _with_onion(self) -> Macro:
         if not self.pots:
             return self._hand_over() if self.partner_pots else self._put_down()
+        across = tuple(p for p in self.floor.bridges(self.me.at) if p in self.free)
+        if self.role == "supply" and across and self._across() < _STOCK:
+            return Macro("pass", across)
         if self.role == "dish":
             return self._fill() if self.open and not self.cooking else self._put_down()
         if self.open:
@@ -93,9 +100,11 @@ class _Choice:
         return Macro("plate" if pot.left <= steps else "wait", (pot.at,))
 
     def _fill(self) -> Macro:
-        """Put an onion into the fullest open pot; of equals into the nearest."""
-        most = max(pot.onions for pot in self.open)
-        return Macro("fill", tuple(pot.at for pot in self.open if pot.onions == most))
+        """Put an onion into the fullest open pot to which a way is free; of equals into the nearest."""
+        blocked = self.other.at
+        free = [p for p in self.open if self.floor.route(self.me.at, (p.at,), blocked) is not None]
+        most = max(pot.onions for pot in free or self.open)
+        return Macro("fill", tuple(pot.at for pot in free or self.open if pot.onions == most))
 
     def _hand_over(self) -> Macro:
         return Macro("pass", self.pass_over) if self.pass_over else Macro("wait")
@@ -117,6 +126,8 @@ class _Choice:
                 return self._fetch("onion") or self._fetch_dish_at_need() or Macro("wait")
             case "dish":
                 return self._fetch("dish") or self._fetch_onion_at_need() or Macro("wait")
+            case "supply" if self.floor.bridges(self.me.at):
+                return self._empty_handed_supplier()
         short, room = self._dishes_short(), self._room()
         urgent = short > 0 and any((pot.left or 0) <= self._dish_way(pot) for pot in self.cooking)
         if urgent or (short > 0 and room <= 0):
@@ -124,6 +135,22 @@ class _Choice:
         if room > 0:
             return self._fetch("onion") or self._fetch("dish") or Macro("wait")
         return self._fetch("onion") or Macro("wait")
+
+    def _empty_handed_supplier(self) -> Macro:
+        """Keep onions on the counters; fetch a dish when a soup will soon be done and nobody has one."""
+        soon = any((pot.left or 0) <= self._dish_way(pot) for pot in self.cooking)
+        lack = min(_STOCK, sum(3 - pot.onions for pot in self.open) + 1)
+        onions = self.floor.of("onions", self.me.at)
+        if self._dishes_short() > 0 and (soon or self._across() >= lack):
+            return self._fetch("dish") or Macro("wait")
+        if self._across() < lack:
+            return Macro("onion", onions)
+        return Macro("wait", onions)
+
+    def _across(self) -> int:
+        """Return how many onions lie where the partner can take them."""
+        bridges = self.floor.bridges(self.me.at)
+        return sum(thing == "onion" and place in bridges for place, thing in self.seen.counters)
 
     def _fetch_dish_at_need(self) -> Macro | None:
         return self._fetch("dish") if not self.open and self.cooking else None

@@ -20,13 +20,14 @@ ACTIONS = (*MOVES, "stay", "interact")
 class Chef:
     """A chef: where, looking where to, with what in hand (`onion`, `dish`, `soup` or "").
 
-    `still` counts the ticks since the chef last did anything that changed the kitchen or its place;
+    `first` is one of the two in each kitchen, whoever looks: who settles by it settles alike. `still` counts the ticks since the chef last did anything that changed the kitchen or its place;
     `took` are the last few things that came into its hands, the newest last, each with its tick.
     """
 
     at: Cell
     facing: str
     holds: str
+    first: bool
     still: int = 0
     took: tuple[tuple[int, str], ...] = ()
 
