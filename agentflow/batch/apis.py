@@ -17,6 +17,7 @@ from urllib.parse import quote
 from agentflow.builtin.scripted import ScriptedModel, ScriptedReply
 from agentflow.endpoints import Allowance, Endpoint, Model, Patience, Pool, Price, ReplyCache, Retry, Timeouts
 from agentflow.endpoints.providers import read_variables
+from agentflow.endpoints.vertex import vertex_address
 from agentflow.errors import EndpointUnavailable, RequestRejected, UserError
 from agentflow_protocols.chat import ChatRequest, Settings
 from agentflow_protocols.experiment import APIS, Variable, variables
@@ -111,10 +112,7 @@ def _vertex_place(environment: Environment, model: str) -> str:
     location = environment.get("vertexai", "location", model) or "us-central1"
     if project is None:
         raise UserError(_unset("vertexai", "project", model))
-    return (
-        f"https://{location}-aiplatform.googleapis.com/v1/projects/{quote(project)}/locations/"
-        f"{quote(location)}"
-    )
+    return vertex_address(project, location)
 
 
 def _trial_model() -> Model:

@@ -15,7 +15,7 @@ from agentflow.errors import EndpointError, EndpointUnavailable, RequestRejected
 if TYPE_CHECKING:
     from types import ModuleType
 
-__all__ = ["GoogleCredentials", "vertex_place"]
+__all__ = ["GoogleCredentials", "vertex_address", "vertex_place"]
 
 _SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 _TOKEN = "VERTEXAI_ACCESS_TOKEN"
@@ -41,9 +41,13 @@ def vertex_place(base_url: str, dialect: Dialect) -> tuple[str, Dialect]:
             "vertexai: no project: set VERTEXAI_PROJECT_ID, or give base_url "
             "https://LOCATION-aiplatform.googleapis.com/v1/projects/PROJECT/locations/LOCATION"
         )
+    return vertex_address(project, location, base_url.rstrip("/").removesuffix("/v1")), dialect
+
+
+def vertex_address(project: str, location: str, root: str = "") -> str:
+    """Return the address of a project's models at a location, by default at Google's host for it."""
     host = "aiplatform.googleapis.com" if location == "global" else f"{location}-aiplatform.googleapis.com"
-    root = base_url.rstrip("/").removesuffix("/v1") or f"https://{quote(host)}"
-    return f"{root}/v1/projects/{quote(project)}/locations/{quote(location)}", dialect
+    return f"{root or f'https://{quote(host)}'}/v1/projects/{quote(project)}/locations/{quote(location)}"
 
 
 class GoogleCredentials:
