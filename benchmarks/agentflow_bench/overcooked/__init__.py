@@ -2,4 +2,21 @@
 
 from __future__ import annotations
 
-__all__: list[str] = []
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from agentflow_bench.measure import Suite
+
+__all__ = ["suite"]
+
+
+def suite() -> Suite:
+    """Return what is proved without a model."""
+    from agentflow_bench.measure import Suite
+    from agentflow_bench.overcooked.figures import GUARD, INTERVALS, MODES_COMPARED, SPEED, WALL
+
+    return Suite(
+        "overcooked",
+        "A fast loop beside slow thinking, next to those that wait for it.",
+        [SPEED, MODES_COMPARED, INTERVALS, GUARD, WALL],
+    )

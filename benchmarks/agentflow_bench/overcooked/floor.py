@@ -46,6 +46,9 @@ class Floor:
                     self.places[_KINDS[letter]] += ((x, y),)
         self.cells = tuple(cells)
         self._free = frozenset(cells)
+        self._beside: dict[Cell, list[Cell]] = {}
+        self._reach: dict[int, frozenset[Cell]] = {}
+        self._of: dict[tuple[str, int], tuple[Cell, ...]] = {}
         self.region = self._regions()
         self._routes: dict[tuple[Cell, tuple[Cell, ...], Cell | None], Route | None] = {}
         self._ways: dict[tuple[Cell, Cell, Cell | None], tuple[int, str] | None] = {}
@@ -88,15 +91,29 @@ class Floor:
 
     def beside(self, place: Cell) -> list[Cell]:
         """Return the cells from which a place can be reached."""
-        return [cell for move in MOVES if (cell := moved(place, move)) in self._free]
+        if place not in self._beside:
+            around = (moved(place, move) for move in MOVES)
+            self._beside[place] = [cell for cell in around if cell in self._free]
+        return self._beside[place]
 
     def reaches(self, at: Cell, place: Cell) -> bool:
         """Return whether a chef who stands at `at` can ever get beside a place."""
-        return any(self.region[cell] == self.region[at] for cell in self.beside(place))
+        return place in self._reached(self.region[at])
 
     def of(self, kind: str, at: Cell) -> tuple[Cell, ...]:
         """Return the places of a kind that a chef at `at` can ever reach."""
-        return tuple(place for place in self.places[kind] if self.reaches(at, place))
+        key = (kind, self.region[at])
+        if key not in self._of:
+            self._of[key] = tuple(place for place in self.places[kind] if self.reaches(at, place))
+        return self._of[key]
+
+    def _reached(self, part: int) -> frozenset[Cell]:
+        if part not in self._reach:
+            places = (place for kind in self.places.values() for place in kind)
+            self._reach[part] = frozenset(
+                place for place in places if part in {self.region[cell] for cell in self.beside(place)}
+            )
+        return self._reach[part]
 
     def route(self, start: Cell, targets: tuple[Cell, ...], blocked: Cell | None) -> Route | None:
         """Return the shortest way beside one of `targets`, not through `blocked`; None without one."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from agentflow import Context
-from agentflow.dual import DualReport
-from agentflow_bench.overcooked.kitchen import LAYOUTS
+from agentflow.dual import DualReport, GuardedPolicy, MontySandbox
+from agentflow_bench.overcooked.fast import allowed
+from agentflow_bench.overcooked.kitchen import LAYOUTS, Kitchen
 from agentflow_bench.overcooked.modes import Playing
 from agentflow_bench.overcooked.partner import PARTNERS, Partner, partner_of
 from agentflow_bench.trials import Case, Score, Trials
@@ -15,6 +17,7 @@ from agentflow_bench.trials import Case, Score, Trials
 __all__ = ["SEEDS", "Game", "games", "scenarios"]
 
 SEEDS = tuple(range(10))
+_LETTER = {"up": "u", "down": "d", "left": "l", "right": "r", "stay": ".", "interact": "x"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +43,10 @@ def games(
     """Return trials of games played in one way. `about` says who plays, for the report."""
 
     async def play(context: Context[object], game: Game) -> Score:
-        dual = playing.dual(game.layout, game.partner)
-        report = (await context.run(dual, game.seed, key="game")).output
-        return _score(report, dual.environment.observe().score)
+        kitchen = Kitchen(game.layout, game.partner, ticks=playing.ticks)
+        async with _policy(playing) as policy:
+            report = (await context.run(playing.dual(kitchen, policy), game.seed, key="game")).output
+        return _score(report, kitchen)
 
     return Trials(
         "overcooked",
@@ -54,17 +58,37 @@ def games(
     )
 
 
+@asynccontextmanager
+async def _policy(playing: Playing) -> AsyncIterator[GuardedPolicy | None]:
+    """Give a guarded policy in a sandbox of its own, or None where nobody writes rules."""
+    if not playing.rules:
+        yield None
+        return
+    async with MontySandbox(max_processes=3) as sandbox:
+        async with GuardedPolicy(sandbox, allowed=allowed) as policy:
+            yield policy
+
+
 def _case(game: Game) -> Case[Game]:
     name = f"{game.layout}/{game.partner.name}/{game.seed}"
     by: dict[str, str | int] = {"scenario": f"{game.layout} {game.partner.name}"}
     return Case(name, game, by)
 
 
-def _score(report: DualReport, score: int) -> Score:
+def _score(report: DualReport, kitchen: Kitchen) -> Score:
+    score = kitchen.observe().score
     calls = sum(slow.calls for slow in report.slow.values())
     applied = sum(slow.applied for slow in report.slow.values())
     return Score(
         right=score > 0,
-        figures={"score": score, "calls": calls, "applied": applied, "missed": report.missed},
+        figures={
+            "score": score,
+            "calls": calls,
+            "applied": applied,
+            "missed": report.missed,
+            "late": report.late,
+            "decision p99": report.decision_ms.get("p99"),
+        },
         fault=None if score else "no soup",
+        detail={"moves": "".join(_LETTER[move] for move in kitchen.moves)},
     )

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["LAYOUTS", "TICKS", "Kept", "Kitchen", "floor_of"]
 
-LAYOUTS = ("cramped_room", "asymmetric_advantages", "coordination_ring", "forced_coordination")
+LAYOUTS = ("cramped_room", "asymmetric_advantages", "coordination_ring", "counter_circuit_o_1order")
+"""Kitchens in which every partner leaves something to do; others of the package can be named, too."""
 TICKS = 400
 """Ticks of a game."""
 
@@ -65,6 +66,7 @@ class Kitchen:
                 player.position = at
         self._state = state
         self.theirs = "stay"
+        self.moves: list[str] = []
         self._seen = self._look(0, (0, 0), ((), ()), 0)
         return self._seen
 
@@ -84,6 +86,7 @@ class Kitchen:
         hesitates = self._chance.random() < _SLIP
         self.theirs = "stay" if hesitates else self.partner.act(self._seen.mirrored(), self.floor)
         self._step((action, self.theirs))
+        self.moves.append(action)
         return self._seen
 
     @property

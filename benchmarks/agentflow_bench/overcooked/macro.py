@@ -82,7 +82,7 @@ def _go(move: str, seen: Seen, floor: Floor) -> str:
 
 def _first(seen: Seen) -> bool:
     """Return whether it is the first chef's turn: of two, at any time one's."""
-    me, other = seen.chefs
+    me = seen.chefs[0]
     return me.first == (seen.tick // 2 % 2 == 0)
 
 

@@ -33,7 +33,9 @@ _STARVED = 80  # ticks without a soup served after which a role is given up
 class Mind(Protocol):
     """What thinks: each answer is an `Update` of the slots `assignment`, `guideline`, `belief`."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """How a report calls it."""
 
     async def assign(self, context: Context[object], brief: Brief[object, object]) -> object:
         """Return what the fast side shall do."""
@@ -64,8 +66,10 @@ class Rules:
     async def assign(self, context: Context[object], brief: Brief[object, object]) -> object:
         """Assign the role that fits the partner."""
         await self._think(brief)
-        belief = str(brief.slots.get("belief", "")) or (belief_of(watched(brief)) if self.tom else "all")
-        return self._assigned(brief, belief or None)
+        if not self.tom:
+            return self._assigned(brief, "all")
+        told = brief.slots.get("belief")
+        return self._assigned(brief, belief_of(watched(brief)) or (str(told) if told else None))
 
     async def reflect(self, context: Context[object], brief: Brief[object, object]) -> object:
         """Say how it goes, and what the partner is."""

@@ -8,13 +8,13 @@ from functools import partial
 from typing import TypeAlias
 
 from agentflow import Context
-from agentflow.dual import Brief, DualProcess, Slow, StalePolicy, Update, every, when
+from agentflow.dual import Brief, DualProcess, GuardedPolicy, Slow, StalePolicy, Update, every, when
 from agentflow.errors import UserError
 from agentflow_bench.overcooked.fast import Frozen, PerMacro, cook, obey
 from agentflow_bench.overcooked.kitchen import TICKS, Kept, Kitchen
 from agentflow_bench.overcooked.mind import TICK, Mind
-from agentflow_bench.overcooked.partner import Partner
 from agentflow_bench.overcooked.seen import Seen
+from agentflow_protocols.chat import Json
 
 __all__ = ["MODES", "Mode", "Playing", "mode_of"]
 
@@ -60,7 +60,10 @@ def mode_of(name: str) -> Mode:
 
 @dataclass(frozen=True, slots=True)
 class Playing:
-    """Who plays: a mode, its mind, and how time goes. `ask` is every how many ticks it assigns."""
+    """Who plays: a mode, its mind, and how time goes.
+
+    `ask` and `reflect` are every how many ticks it is asked; with `rules` its answers may be policies.
+    """
 
     mode: Mode
     mind: Mind | None = None
@@ -70,12 +73,12 @@ class Playing:
     ticks: int = TICKS
     timeout: float | None = None
     max_age: int | None = None
+    rules: bool = False
 
-    def dual(self, layout: str, partner: Partner) -> Played:
+    def dual(self, kitchen: Kitchen, policy: GuardedPolicy | None = None) -> Played:
         """Return the game to be run with a seed. Raises `UserError` for a mode whose mind is missing."""
-        kitchen = Kitchen(layout, partner, ticks=self.ticks)
         if not self.mode.thinks:
-            return self._made(kitchen, cook, [])
+            return self._made(kitchen, policy, cook, [])
         if self.mind is None:
             raise UserError(f"agent {self.mode.name} thinks: it needs a mind, the rules' or a model's")
         mind = self.mind
@@ -84,25 +87,33 @@ class Playing:
             case "block":
                 memory = PerMacro()
                 slow = Slow("choose", mind.choose, [when(memory.wants)], window=WINDOW)
-                return self._made(kitchen, memory, [slow])
+                return self._made(kitchen, policy, memory, [slow])
             case "periodic-block":
-                return self._made(kitchen, Frozen(self.ask), [assign])
+                return self._made(kitchen, policy, Frozen(self.ask), [assign])
             case "react":
-                return self._made(kitchen, cook, [self._slow("assign", mind.assign, self.ask, window=3)])
+                return self._made(
+                    kitchen, policy, cook, [self._slow("assign", mind.assign, self.ask, window=3)]
+                )
             case "reflexion":
                 both = partial(_one_after_the_other, mind, self.reflect)
-                return self._made(kitchen, cook, [self._slow("assign", both, self.ask)])
+                return self._made(kitchen, policy, cook, [self._slow("assign", both, self.ask)])
             case "dual":
-                return self._made(kitchen, cook, [assign])
+                return self._made(kitchen, policy, cook, [assign])
         reflect = self._slow("reflect", mind.reflect, self.reflect)
         assign = self._slow("assign", mind.assign, self.ask, window=3)
         fast = obey if self.mode.name == "dpt-no-fsm" else cook
-        return self._made(kitchen, fast, [assign, reflect])
+        return self._made(kitchen, policy, fast, [assign, reflect])
 
     def _slow(self, name: str, think: Callable[..., object], ticks: int, *, window: int = WINDOW) -> Slow:
         return Slow(name, think, [every(ticks)], window=window, timeout=self.timeout)
 
-    def _made(self, kitchen: Kitchen, fast: Callable[..., str | None], slow: list[Slow]) -> Played:
+    def _made(
+        self,
+        kitchen: Kitchen,
+        policy: GuardedPolicy | None,
+        fast: Callable[..., str | None],
+        slow: list[Slow],
+    ) -> Played:
         return DualProcess(
             kitchen,
             fast=fast,
@@ -112,8 +123,14 @@ class Playing:
             ticks=self.ticks,
             slots=_SLOTS,
             stale=StalePolicy(max_age=self.max_age),
+            policy=policy,
+            state=_state,
             name=self.mode.name,
         )
+
+
+def _state(seen: Seen) -> Json:
+    return seen.as_json()
 
 
 async def _one_after_the_other(

@@ -14,7 +14,7 @@ from agentflow_bench.overcooked.seen import Seen
 __all__ = ["PARTNERS", "Partner", "partner_of"]
 
 PARTNERS = ("all", "onion", "dish", "idle")
-"""All work, onions only, dishes and serving only, none."""
+"""All work, onions only, dishes and serving only, none: it stands out of the way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +42,13 @@ class Partner:
         """Return its action in a kitchen that is seen by its eyes."""
         role = self.role_at(seen.tick)
         if role == "idle":
-            return "stay"
+            return action_of(Macro("wait"), seen, floor)
         return action_of(_only(next_macro(seen, floor, role), role, seen), seen, floor)
 
 
 def _only(macro: Macro, role: str, seen: Seen) -> Macro:
-    """Return the macro, or waiting where it belongs to another role."""
-    foreign = {"onion": ("dish", "plate", "serve", "take"), "dish": ("onion", "fill")}.get(role, ())
+    """Return the macro, or waiting where it begins what belongs to another role."""
+    foreign = {"onion": ("dish", "plate", "take"), "dish": ("onion",)}.get(role, ())
     if macro.do not in foreign:
         return macro
     near = tuple(pot.at for pot in seen.pots)

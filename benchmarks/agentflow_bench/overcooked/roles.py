@@ -14,6 +14,7 @@ from agentflow_bench.overcooked.seen import Cell, Pot, Seen
 
 __all__ = ["ROLES", "next_macro"]
 
+_LAZY = 12  # ticks
 _STOCK = 3
 """Onions that lie ready on counters."""
 
@@ -85,7 +86,7 @@ class _Choice:
         if not self.pots:
             return self._hand_over() if self.partner_pots else self._put_down()
         ready = self._soonest()
-        if self.role == "onion" and (self.open or self.other.holds == "dish"):
+        if self.role == "onion":
             return self._put_down()
         if ready:
             return self._plate(ready[0])
@@ -127,7 +128,9 @@ class _Choice:
             case "dish":
                 return self._fetch("dish") or self._fetch_onion_at_need() or Macro("wait")
             case "supply" if self.floor.bridges(self.me.at):
-                return self._empty_handed_supplier()
+                found = self._empty_handed_supplier()
+                if found is not None:
+                    return found
         short, room = self._dishes_short(), self._room()
         urgent = short > 0 and any((pot.left or 0) <= self._dish_way(pot) for pot in self.cooking)
         if urgent or (short > 0 and room <= 0):
@@ -136,8 +139,11 @@ class _Choice:
             return self._fetch("onion") or self._fetch("dish") or Macro("wait")
         return self._fetch("onion") or Macro("wait")
 
-    def _empty_handed_supplier(self) -> Macro:
-        """Keep onions on the counters; fetch a dish when a soup will soon be done and nobody has one."""
+    def _empty_handed_supplier(self) -> Macro | None:
+        """Keep onions on the counters, but for a dish when a soup will soon be done and nobody has one.
+
+        None where enough lie there, and nobody takes them.
+        """
         soon = any((pot.left or 0) <= self._dish_way(pot) for pot in self.cooking)
         lack = min(_STOCK, sum(3 - pot.onions for pot in self.open) + 1)
         onions = self.floor.of("onions", self.me.at)
@@ -145,7 +151,7 @@ class _Choice:
             return self._fetch("dish") or Macro("wait")
         if self._across() < lack:
             return Macro("onion", onions)
-        return Macro("wait", onions)
+        return Macro("wait", onions) if self.other.holds == "onion" else None
 
     def _across(self) -> int:
         """Return how many onions lie where the partner can take them."""
@@ -194,12 +200,17 @@ class _Choice:
 
     def _room(self) -> int:
         """Return how many onions the pots still take, less the one that the partner brings."""
-        room = sum(3 - pot.onions for pot in self.open)
-        return room - (self.role != "solo" and self.other.holds == "onion")
+        return sum(3 - pot.onions for pot in self.open) - self._brings("onion")
 
     def _dishes_short(self) -> int:
         """Return how many soups nobody has a dish for."""
-        return len(self.cooking) - (self.role != "solo" and self.other.holds == "dish")
+        return len(self.cooking) - self._brings("dish")
+
+    def _brings(self, thing: str) -> bool:
+        """Return whether the partner brings a thing: not when it stands still where it could be used."""
+        usable = any(pot.left == 0 for pot in self.pots) if thing == "dish" else bool(self.open)
+        idle = usable and self.other.still >= _LAZY
+        return self.role != "solo" and self.other.holds == thing and not idle
 
     def _dish_way(self, pot: Pot) -> int:
         """Return about how long it takes to be beside a pot with a dish."""

@@ -20,8 +20,9 @@ ACTIONS = (*MOVES, "stay", "interact")
 class Chef:
     """A chef: where, looking where to, with what in hand (`onion`, `dish`, `soup` or "").
 
-    `first` is one of the two in each kitchen, whoever looks: who settles by it settles alike. `still` counts the ticks since the chef last did anything that changed the kitchen or its place;
-    `took` are the last few things that came into its hands, the newest last, each with its tick.
+    `first` is one of the two in each kitchen, whoever looks: who settles by it settles alike. `still`
+    counts the ticks since the chef last did anything that changed its place or what it holds; `took` are
+    the last few things that came into its hands, the newest last, each with its tick.
     """
 
     at: Cell
