@@ -16,6 +16,7 @@ from typer.core import TyperGroup
 
 from agentflow.errors import UserError
 from agentflow_bench.measure import Setting, Suite
+from agentflow_bench.overcooked import cli as overcooked
 from agentflow_bench.robotouille import cli as robotouille
 from agentflow_bench.suite_file import is_suite_file
 
@@ -31,6 +32,7 @@ SUITES = {
     "dual": "Fast loops and slow thinking: the sandbox for policies that models write.",
     "endpoints": "Endpoints: how much of a rate limit is used, how often it is hit, what faults cost.",
     "robotouille": "Robotouille: agents in a kitchen; without --agent, what is proved without a model.",
+    "overcooked": "Overcooked: slow thinking beside a fast loop; without --agent, what is proved without it.",
     "plans": "Plans: what a step costs, how good a schedule is, what a crash leaves.",
     "foundation": "The foundation: start-up, agents, endpoints, the journal, AsyncHow.",
 }
@@ -270,6 +272,58 @@ def _robotouille(
 _robotouille.__doc__ = SUITES["robotouille"]
 
 
+def _overcooked(
+    agent: overcooked.Agents = None,
+    model: overcooked.Models = None,
+    layout: overcooked.Layouts = None,
+    partner: overcooked.Partners = None,
+    seeds: overcooked.Seeds = 10,
+    latency: overcooked.Latency = None,
+    tokens_per_tick: overcooked.PerTick = None,
+    every: overcooked.Every = 20,
+    rules: overcooked.Rules = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Play all again, also what was played.")] = False,
+    base_url: BaseUrl = None,
+    api_key_env: KeyVariable = None,
+    temperature: Temperature = "0",
+    max_tokens: MaxTokens = None,
+    watch: overcooked.Watch = None,
+    case: overcooked.CaseName = None,
+    speed: overcooked.Speed = 8.0,
+    only: Only = None,
+    out: Out = _RESULTS,
+    as_json: Json = False,
+    quick: Quick = False,
+) -> None:
+    if watch is not None:
+        from agentflow_bench.overcooked.watch import watch as show
+
+        show(watch, case, speed)
+    elif agent or model:
+        from agentflow_bench.overcooked.command import Wish, play
+        from agentflow_bench.trials.asked import AskedModel
+        from agentflow_bench.trials.run import Keeping
+
+        models = [AskedModel.of(name, base_url, api_key_env, temperature, max_tokens) for name in model or []]
+        lists = {"layouts": layout, "partners": partner}
+        wish = Wish(
+            tuple(agent or ["dual"]),
+            models,
+            seeds=seeds,
+            latency=latency,
+            per_tick=tokens_per_tick,
+            every=every,
+            rules=rules,
+            **{name: tuple(dict.fromkeys(each)) for name, each in lists.items() if each},
+        )
+        raise typer.Exit(play(wish, Keeping(out, fresh=fresh), as_data=as_json))
+    else:
+        _measure("overcooked", Setting(None, quick), only or [], out, as_json)
+
+
+_overcooked.__doc__ = SUITES["overcooked"]
+
+
 def _measure(name: str, setting: Setting, only: list[str], out: Path, as_json: bool) -> None:
     """Run a suite's measures, print what came of them, and write the report of a whole suite."""
     from agentflow_bench import report
@@ -372,6 +426,7 @@ def _make_app() -> typer.Typer:
     own: dict[str, Callable[..., None]] = {
         "asynchow": _asynchow,
         "asynclm": _asynclm,
+        "overcooked": _overcooked,
         "robotouille": _robotouille,
     }
     for name in SUITES:

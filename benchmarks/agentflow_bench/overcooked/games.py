@@ -14,10 +14,17 @@ from agentflow_bench.overcooked.modes import Playing
 from agentflow_bench.overcooked.partner import PARTNERS, Partner, partner_of
 from agentflow_bench.trials import Case, Score, Trials
 
-__all__ = ["SEEDS", "Game", "games", "scenarios"]
+__all__ = ["LETTERS", "SEEDS", "Game", "games", "scenarios"]
 
 SEEDS = tuple(range(10))
-_LETTER = {"up": "u", "down": "d", "left": "l", "right": "r", "stay": ".", "interact": "x"}
+LETTERS = {"up": "u", "down": "d", "left": "l", "right": "r", "stay": ".", "interact": "x"}
+"""How a row writes what our cook did."""
+
+
+_NOTE = (
+    "`score` is 20 a soup in 400 ticks of a quarter of a second; `calls` are questions to what thinks,"
+    " `applied` answers that were used. Right is a game in which a soup was served at all."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +45,12 @@ def scenarios(
 
 
 def games(
-    playing: Playing, chosen: Sequence[Game], about: dict[str, str], *, wall: bool = False
+    playing: Playing,
+    chosen: Sequence[Game],
+    about: dict[str, str],
+    *,
+    wall: bool = False,
+    concurrency: int = 8,
 ) -> Trials[Game]:
     """Return trials of games played in one way. `about` says who plays, for the report."""
 
@@ -53,8 +65,10 @@ def games(
         about,
         [_case(game) for game in chosen],
         play,
-        concurrency=8,
+        concurrency=concurrency,
         clock="wall" if wall else "virtual",
+        units={"decision p99": "ms"},
+        note=_NOTE,
     )
 
 
@@ -90,5 +104,5 @@ def _score(report: DualReport, kitchen: Kitchen) -> Score:
             "decision p99": report.decision_ms.get("p99"),
         },
         fault=None if score else "no soup",
-        detail={"moves": "".join(_LETTER[move] for move in kitchen.moves)},
+        detail={"moves": "".join(LETTERS[move] for move in kitchen.moves)},
     )
