@@ -189,21 +189,24 @@ _ORDERS = [{"ingredients": ["onion"] * 3}]
 
 @lru_cache(maxsize=32)
 def _mdp(layout: str) -> OvercookedGridworld:
-    """Return the package's game of a layout. Raises `UserError` without the package or the layout."""
+    """Return the package's game of a layout. Raises `UserError` without the package or the layout.
+
+    The package keeps recipes in a class, one set for the whole process: a kitchen with others is
+    refused before it can change those of the rest.
+    """
     if find_spec("overcooked") is None:
         raise missing_extra("overcooked", "bench")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of pygame, which the package imports
         from overcooked.mdp.overcooked_mdp import OvercookedGridworld as Game
+        from overcooked.utils import read_layout_dict
     try:
-        game = Game.from_layout_name(layout, old_dynamics=True, cook_time=_COOKING)
-    except (OSError, AssertionError) as error:
-        raise UserError(
-            f"no layout {layout!r} ({type(error).__name__}); there are {', '.join(LAYOUTS)}"
-        ) from None
-    if game.start_all_orders != _ORDERS:
-        raise UserError(f"layout {layout!r} is not one of onion soups alone: its kitchen is not played here")
-    return game
+        orders = read_layout_dict(layout if layout.isidentifier() else "").get("start_all_orders")
+    except OSError:
+        raise UserError(f"no layout {layout!r}; there are {', '.join(LAYOUTS)}") from None
+    if orders != _ORDERS:
+        raise UserError(f"layout {layout!r} has other dishes than onion soup, which are not cooked here")
+    return Game.from_layout_name(layout, old_dynamics=True, cook_time=_COOKING)
 
 
 @lru_cache(maxsize=32)
