@@ -14,7 +14,7 @@ from agentflow_bench.overcooked.roles import ROLES, next_macro
 from agentflow_bench.overcooked.seen import Cell, Seen
 from agentflow_protocols.chat import Json
 
-__all__ = ["Frozen", "PerMacro", "allowed", "cook", "obey"]
+__all__ = ["Frozen", "PerMacro", "allowed", "cook", "named", "obey", "tasks_of"]
 
 _LONGEST = 45  # ticks of one macro
 

@@ -23,7 +23,7 @@ from agentflow_bench.overcooked.partner import PARTNERS, Partner
 from agentflow_bench.overcooked.roles import ROLES, next_macro
 from agentflow_bench.trials import Row, try_all
 
-__all__ = ["GUARD", "INTERVALS", "MODES_COMPARED", "SPEED", "WALL", "means", "played", "playing_of"]
+__all__ = ["GUARD", "INTERVALS", "MODES_COMPARED", "SPEED", "WALL", "WAYS", "means", "played", "playing_of"]
 
 WAYS = (
     "fsm",

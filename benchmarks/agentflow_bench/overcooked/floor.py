@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from agentflow_bench.overcooked.seen import MOVES, Cell
 
-__all__ = ["Floor", "Route"]
+__all__ = ["Floor", "Route", "moved"]
 
 _KINDS = {"O": "onions", "D": "dishes", "P": "pot", "S": "window", "X": "counter"}
 

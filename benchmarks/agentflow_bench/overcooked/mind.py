@@ -22,7 +22,7 @@ from agentflow_bench.overcooked.roles import next_macro
 from agentflow_bench.overcooked.seen import Seen
 from agentflow_protocols.chat import Json
 
-__all__ = ["Mind", "Rules", "watched"]
+__all__ = ["TICK", "Mind", "Rules", "watched"]
 
 TICK = 0.25
 """Seconds of a tick."""

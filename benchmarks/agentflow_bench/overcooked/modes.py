@@ -21,7 +21,7 @@ __all__ = ["MODES", "Mode", "Playing", "mode_of"]
 Played: TypeAlias = DualProcess[Seen, str, Kept]
 
 _SLOTS = {"guideline": str, "belief": str, "assignment": list[object], "reflected": int}
-WINDOW = 60
+_WINDOW = 60
 """Ticks of the partner that a mind is shown."""
 
 
@@ -86,7 +86,7 @@ class Playing:
         match self.mode.name:
             case "block":
                 memory = PerMacro()
-                slow = Slow("choose", mind.choose, [when(memory.wants)], window=WINDOW)
+                slow = Slow("choose", mind.choose, [when(memory.wants)], window=_WINDOW)
                 return self._made(kitchen, policy, memory, [slow])
             case "periodic-block":
                 return self._made(kitchen, policy, Frozen(self.ask), [assign])
@@ -104,7 +104,7 @@ class Playing:
         fast = obey if self.mode.name == "dpt-no-fsm" else cook
         return self._made(kitchen, policy, fast, [assign, reflect])
 
-    def _slow(self, name: str, think: Callable[..., object], ticks: int, *, window: int = WINDOW) -> Slow:
+    def _slow(self, name: str, think: Callable[..., object], ticks: int, *, window: int = _WINDOW) -> Slow:
         return Slow(name, think, [every(ticks)], window=window, timeout=self.timeout)
 
     def _made(
