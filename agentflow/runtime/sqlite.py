@@ -24,7 +24,7 @@ from agentflow.errors import AgentflowError, RunError
 from agentflow.runtime.journal import Fact, RunRecord, RunRow, StepFact
 from agentflow.runtime.schema import INSERTS, Reader, prepare, refuse_foreign
 
-__all__ = ["JournalInUse", "SqliteJournal"]
+__all__ = ["JournalInUse", "SqliteJournal", "forget"]
 
 T = TypeVar("T")
 
@@ -269,6 +269,16 @@ def _nothing(db: sqlite3.Connection) -> None:
 
 class JournalInUse(RunError):
     """Another process owns the journal."""
+
+
+def forget(path: Path) -> None:
+    """Remove a journal, whatever it holds. Raises `JournalInUse` while another process owns it."""
+    lock = _own(path)
+    try:
+        for end in ("", "-wal", "-shm"):
+            Path(f"{path}{end}").unlink(missing_ok=True)
+    finally:
+        lock.close()
 
 
 def _own(path: Path) -> IO[bytes]:

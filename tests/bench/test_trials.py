@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 from agentflow import Agent, Context, Runtime
 from agentflow.errors import EndpointUnavailable, UserError
 from agentflow.runtime.loop import new_loop, run_in
+from agentflow.runtime.sqlite import JournalInUse
 from agentflow.testing import FakeEndpoint
 from agentflow_bench.command import app
 from agentflow_bench.trials import Case, Published, Row, Score, Trials, run_trials, summary, try_all
@@ -139,6 +140,26 @@ def test_ctrl_c_keeps_what_is_done(tmp_path: Path, capsys: pytest.CaptureFixture
     assert sorted(done) == list(range(12))
     assert run_trials([trials], Keeping(tmp_path, tmp_path / "j", fresh=True, quiet=True)) == 0
     assert len(done) == 24
+
+
+def test_a_journal_in_use_is_not_begun_anew(tmp_path: Path) -> None:
+    keeping = Keeping(tmp_path, tmp_path / "j", fresh=True, quiet=True)
+
+    async def beside() -> None:
+        async with Runtime(journal=tmp_path / "j" / "sums-doubler.db"):
+            await asyncio.to_thread(lambda: run_trials([sums()], keeping))
+
+    with pytest.raises(JournalInUse, match="owns it"):
+        asyncio.run(beside())
+    assert run_trials([sums()], keeping) == 0
+
+
+def test_a_folder_that_cannot_be_is_told_before_anything_is_asked(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for out in (tmp_path / "file", tmp_path / "file" / "in"):
+        with pytest.raises(UserError, match="name another folder by --out"):
+            run_trials([sums()], Keeping(out, tmp_path / "j", quiet=True))
+    assert not (tmp_path / "j").exists()
 
 
 def test_what_is_no_bench() -> None:

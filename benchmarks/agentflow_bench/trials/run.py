@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import TypeVar
 
 from agentflow._cli.say import print_data, print_error
+from agentflow.errors import UserError
 from agentflow.runtime import Context, Runtime
 from agentflow.runtime.loop import new_loop, run_in
+from agentflow.runtime.sqlite import forget
 from agentflow_bench.report import command_line, environment
 from agentflow_bench.trials.chart import as_svg
 from agentflow_bench.trials.page import as_markdown, as_text, common
@@ -45,9 +47,11 @@ def run_trials(
     """Try the cases of each of `trials`, write rows, page and chart, print, and return the exit status.
 
     The same command goes on after a crash or Ctrl-C; what is answered is not asked again. Several
-    trials end on a page that has them side by side. `where` says where the cases are from.
+    trials end on a page that has them side by side. `where` says where the cases are from. Raises
+    `UserError` for a folder that can't be written, before anything is asked where that shows.
     """
     results: list[dict[str, object]] = []
+    _written(keeping.out, {})  # a folder that can't be is told before anything is asked
     for each in trials:
         began = time.perf_counter()
         try:
@@ -103,11 +107,9 @@ def _sit(trials: Trials[Task], keeping: Keeping) -> list[Row]:
     journal = keeping.journals / f"{trials.name}.db"
     traces = Traces(keeping.out / f"{trials.name}.traces") if keeping.traces else None
     if keeping.fresh:
-        stale = [*keeping.journals.glob(f"{trials.name}.db*")]
-        stale += [] if traces is None else [*traces.folder.glob("*.jsonl")]
-        for file in stale:
+        forget(journal)
+        for file in [] if traces is None else traces.folder.glob("*.jsonl"):
             file.unlink()
-    journal.parent.mkdir(parents=True, exist_ok=True)
     progress = Progress(len(trials.cases), label=trials.name, quiet=keeping.quiet)
 
     async def work() -> list[Row]:
@@ -153,9 +155,15 @@ def _write_together(
 
 
 def _written(out: Path, texts: dict[str, str]) -> list[Path]:
-    out.mkdir(parents=True, exist_ok=True)
-    for name, text in texts.items():
-        (out / name).write_text(text, encoding="utf-8")
+    """Write files into a folder. Raises `UserError` when that can't be; the journal has all there is."""
+    place = out
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        for name, text in texts.items():
+            place = out / name
+            place.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"results {place}: {error.strerror}; name another folder by --out") from None
     return [out / name for name in texts]
 
 
