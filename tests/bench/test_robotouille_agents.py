@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,13 +19,13 @@ from agentflow_bench.command import app
 from agentflow_bench.robotouille.agents import AGENTS, agent_of
 from agentflow_bench.robotouille.agents.example import example
 from agentflow_bench.robotouille.agents.history import STYLES
-from agentflow_bench.robotouille.agents.prompts import user_text
+from agentflow_bench.robotouille.agents.prompts import prompt, user_text
 from agentflow_bench.robotouille.agents.react import React
 from agentflow_bench.robotouille.agents.replies import read_actions, read_plan, read_react, read_reflection
 from agentflow_bench.robotouille.chef import plan_actions
 from agentflow_bench.robotouille.command import read_seeds
 from agentflow_bench.robotouille.episode import Episode, House
-from agentflow_bench.robotouille.episodes import choose
+from agentflow_bench.robotouille.episodes import Playing, choose, episodes
 from agentflow_bench.robotouille.instance import Instance, make_instance
 from agentflow_bench.robotouille.kitchen import Kitchen
 from agentflow_bench.robotouille.oracle import oracle
@@ -223,6 +225,44 @@ async def test_a_mishap_undoes_a_cut_once_and_further_rules_are_told() -> None:
     assert Episode(instance, house).observe().endswith("\n\nSharp knives only.")
 
 
+async def test_a_plan_that_a_mishap_spoils_is_no_fault_of_the_machinery() -> None:
+    class Slippery(Episode):
+        def tried(self, texts: Sequence[str]) -> bool:
+            return True
+
+    episode = Slippery(kitchen())
+
+    async def job(context: Context[object], input: None) -> str:
+        model = FakeEndpoint(["Plan:\nDo nothing\nFry robot1"])
+        return await agent_of("io").play(context, model, episode)
+
+    async with Runtime() as runtime:
+        assert (await runtime.run(job)).output == "no valid plan"
+    assert (episode.steps, episode.invalid) == (1, 1)
+
+
+async def test_a_look_back_that_is_too_long_ends_the_episode() -> None:
+    def reply(request: ChatRequest) -> str:
+        if request.messages[-1].text == prompt("reflect"):
+            raise ContextOverflow("too long")
+        return "Reasoning: a.\nAction: Do nothing"
+
+    episode = await play("reflexion", FakeEndpoint(reply), kitchen())
+    assert (episode.ending, episode.left) == ("context window", 0)
+
+
+def test_other_rules_and_other_tasks_are_other_cases() -> None:
+    instance = kitchen()
+    changed = replace(instance.task, goal_text="Prepare another dish")
+
+    def key(house: House, task: Task) -> str:
+        return episodes(Playing("planner", house=house), [make_instance(task, 42)], None).cases[0].key
+
+    keys = [key(House(prior), task) for prior in ("", "a", "b") for task in (instance.task, changed)]
+    assert len(set(keys)) == 6
+    assert keys[0] == "synchronous/0/42"
+
+
 @pytest.mark.parametrize("kind", ["io", "io-cot", "react", "plag-bag"])
 def test_the_example_is_played_in_its_own_format(kind: str) -> None:
     instance = make_instance(Task.builtin("asynchronous", "3.1"), 26)
@@ -256,7 +296,7 @@ def test_unknown_names_are_told_with_the_nearest() -> None:
         agent_of("raect")
     assert isinstance(AGENTS["plag-bag"][1], React)
     assert read_seeds("none, 1-3,2") == [None, 1, 2, 3]
-    for wrong in ("", "x", "3-1", "-4", "1-"):
+    for wrong in ("", "x", "3-1", "-4", "1-", "²", "9" * 5000, "1-99999999999", "1-2-3"):
         with pytest.raises(UserError, match="--seeds"):
             read_seeds(wrong)
 
@@ -356,6 +396,8 @@ def test_what_the_command_refuses(here: Path) -> None:
         (("--agent", "planner", "--suite", "sync"), "no suite `sync`"),
         (("--agent", "planner", "--n", "0"), "--n must be"),
         (("--agent", "planner", "--concurrency", "0"), "--concurrency must be"),
+        (("--model", "oracle", "--temperature", "nan"), "--temperature nan: a number from 0"),
+        (("--model", "oracle", "--temperature", "warm"), "--temperature warm: a number from 0"),
         (("--agent", "planner", "--tasks", here / "none.json"), "none.json"),
         (("--agent", "planner", "--prior", here / "none.txt"), "No such file"),
         (("--watch", here / "none.jsonl"), "No such file"),

@@ -22,6 +22,9 @@ __all__ = ["TEMPERATURE", "Wish", "agents_text", "play", "read_seeds"]
 TEMPERATURE = 0.7
 """The paper's."""
 
+_SEEDS = 10_000  # the most at once
+_DIGITS = 100  # of a seed
+
 
 @dataclass(frozen=True, slots=True)
 class Wish:
@@ -74,13 +77,14 @@ def play(wish: Wish, keeping: Keeping, *, as_data: bool = False) -> int:
 
 
 def _instances(wish: Wish, suite: str) -> list[Instance]:
+    if wish.count is not None and wish.count < 1:
+        raise UserError(f"--n must be 1 or more, not {wish.count}")
     seeds = list(SEEDS) if wish.seeds is None else read_seeds(wish.seeds)
+    seeds = seeds[: wish.count]  # each task has all of them; so many episodes need no more
     if wish.task_files is not None:
         found = chosen_from(wish.task_files, suite, wish.tasks, seeds)
     else:
         found = choose(suite, wish.tasks, seeds)
-    if wish.count is not None and wish.count < 1:
-        raise UserError(f"--n must be 1 or more, not {wish.count}")
     return found[: wish.count]
 
 
@@ -107,13 +111,19 @@ def read_seeds(text: str) -> list[int | None]:
         first, dash, last = part.partition("-")
         if part == "none":
             seeds.append(None)
-        elif first.isdigit() and (not dash or (last.isdigit() and int(first) <= int(last))):
-            seeds += range(int(first), int(last or first) + 1)
+        elif not _is_seed(first) or (dash and not (_is_seed(last) and int(first) <= int(last))):
+            raise UserError(f"--seeds {part[:40]}: a number from 0, a range such as 1-50, or none")
         else:
-            raise UserError(f"--seeds {part}: a number from 0, a range such as 1-50, or none")
+            seeds += range(int(first), min(int(last or first), int(first) + _SEEDS) + 1)
+        if len(seeds) > _SEEDS:
+            raise UserError(f"--seeds {text[:40]}: more than {_SEEDS:,} seeds")
     if not seeds:
         raise UserError("--seeds is empty: 42,84, a range such as 1-50, or none for the tasks as drawn")
     return list(dict.fromkeys(seeds))
+
+
+def _is_seed(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= _DIGITS
 
 
 def agents_text() -> str:

@@ -16,7 +16,7 @@ from agentflow_bench.robotouille.episode import Episode, House
 from agentflow_bench.robotouille.instance import Instance, make_instance
 from agentflow_bench.robotouille.original import read_tasks
 from agentflow_bench.robotouille.published import published
-from agentflow_bench.robotouille.task import Task, all_tasks
+from agentflow_bench.robotouille.task import SUITES, Task, all_tasks
 from agentflow_bench.trials import Case, Score, Trials
 
 __all__ = ["SEEDS", "Playing", "choose", "chosen_from", "episodes"]
@@ -92,7 +92,7 @@ def episodes(playing: Playing, instances: Sequence[Instance], endpoint: Endpoint
     return Trials(
         "robotouille",
         about,
-        [_case(instance) for instance in instances],
+        [_case(instance, playing.house.prior) for instance in instances],
         play,
         concurrency=playing.concurrency,
         clock="virtual" if playing.virtual else "wall",
@@ -101,11 +101,16 @@ def episodes(playing: Playing, instances: Sequence[Instance], endpoint: Endpoint
     )
 
 
-def _case(instance: Instance) -> Case[Instance]:
+def _case(instance: Instance, prior: str) -> Case[Instance]:
     task = instance.task
+    own = task not in all_tasks(task.suite) if task.suite in SUITES else True
+    asked = "\n".join([*([repr(task)] if own else []), *([prior] if prior else [])])
     seed = "drawn" if instance.seed is None else str(instance.seed)
     return Case(
-        f"{task.suite}/{task.name}/{seed}", instance, {"task": f"{task.suite} {task.name}", "seed": seed}
+        f"{task.suite}/{task.name}/{seed}",
+        instance,
+        {"task": f"{task.suite} {task.name}", "seed": seed},
+        asked,
     )
 
 

@@ -65,5 +65,7 @@ class AskedModel:
         try:
             warmth = None if temperature == "none" else float(temperature)
         except ValueError:
-            raise UserError(f"--temperature {temperature}: a number, or none to send none") from None
+            warmth = -1.0
+        if warmth is not None and not 0 <= warmth < float("inf"):
+            raise UserError(f"--temperature {temperature}: a number from 0, or none to send none")
         return AskedModel(name, base_url, api_key_env, warmth, max_tokens)

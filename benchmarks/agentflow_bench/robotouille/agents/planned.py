@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from agentflow.endpoints import Endpoint
 from agentflow.endpoints.talk import Talk
+from agentflow.environment import InvalidAction
 from agentflow.errors import ContextOverflow
 from agentflow.runtime import Context
 from agentflow_bench.robotouille.agents.example import example
@@ -46,5 +47,8 @@ class Planned:
         for text in texts:
             if episode.over:
                 break
-            episode.act(text)
+            try:
+                episode.act(text)
+            except InvalidAction:  # a mishap, which no plan foresees
+                return "no valid plan"
         return "goal" if episode.done else "no steps left" if episode.over else "gave up"

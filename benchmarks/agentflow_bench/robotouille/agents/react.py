@@ -88,7 +88,10 @@ class _Player:
             self._history.add(asked, reply, answer)
             self._fault, self._failures = "", 0
             if self._agent.reflect and not self._reflection and episode.left == 0 and not episode.done:
-                await self._look_back()
+                try:
+                    await self._look_back()
+                except ContextOverflow:
+                    return "context window"
         return "goal" if episode.done else "no steps left"
 
     def _prompt(self) -> str:
