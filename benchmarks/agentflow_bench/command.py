@@ -34,6 +34,7 @@ SUITES = {
     "robotouille": "Robotouille: agents in a kitchen; without --agent, what is proved without a model.",
     "overcooked": "Overcooked: slow thinking beside a fast loop; without --agent, what is proved without it.",
     "plans": "Plans: what a step costs, how good a schedule is, what a crash leaves.",
+    "review": "Reviews: rounds of reviewers over a table of records, without a barrier.",
     "foundation": "The foundation: start-up, agents, endpoints, the journal, AsyncHow.",
 }
 
