@@ -105,6 +105,6 @@ def _trials(
     others = [f"every {wish.every}"] if wish.every != 20 else []
     about = {"agent": mode.name, "model": mind.name, "time": " ".join([time, *others])}
     if wish.rules:
-        about["policy"] = "rules"
+        about["form"] = "rules"
     playing = Playing(mode, mind, ask=wish.every, rules=wish.rules)
     return games(playing, chosen, about, wall=wall, concurrency=1 if one else 8)
