@@ -38,8 +38,8 @@ class ClockLoop(asyncio.SelectorEventLoop):
         self._now = 0.0
         self._speed = speed
         self._owed = 0.0
-        self._wall_timers: list[tuple[float, int, Callable[[], object]]] = []
-        self._wall_cancelled: set[int] = set()
+        self._wall_timers: list[tuple[float, int]] = []
+        self._wall_callbacks: dict[int, Callable[[], object]] = {}
         self._ids = itertools.count()
         self._pool: ThreadPoolExecutor | None = None
         super().__init__(_ClockSelector(self))
@@ -53,8 +53,13 @@ class ClockLoop(asyncio.SelectorEventLoop):
         if self.clock.kind == "wall":
             return self.call_later(delay, callback).cancel
         number = next(self._ids)
-        heapq.heappush(self._wall_timers, (time.monotonic() + delay, number, callback))
-        return lambda: self._wall_cancelled.add(number)
+        heapq.heappush(self._wall_timers, (time.monotonic() + delay, number))
+        self._wall_callbacks[number] = callback
+
+        def cancel() -> None:
+            self._wall_callbacks.pop(number, None)
+
+        return cancel
 
     def run_in_executor(
         self, executor: Executor | None, func: Callable[..., T], *args: object
@@ -93,15 +98,19 @@ class ClockLoop(asyncio.SelectorEventLoop):
     def due_wall_timers(self) -> float | None:
         """Run wall timers that are due; return the seconds to the next one."""
         while self._wall_timers:
-            when, number, callback = self._wall_timers[0]
-            if number in self._wall_cancelled:
-                self._wall_cancelled.discard(number)
-            elif (wait := when - time.monotonic()) > 0:
-                return wait
-            else:
-                self.call_soon(callback)
+            when, number = self._wall_timers[0]
+            if number in self._wall_callbacks:
+                if (wait := when - time.monotonic()) > 0:
+                    return wait
+                self.call_soon(self._call_back, number)
             heapq.heappop(self._wall_timers)
         return None
+
+    def _call_back(self, number: int) -> None:
+        """Call a wall timer back, but for one that was cancelled after it fell due."""
+        callback = self._wall_callbacks.pop(number, None)
+        if callback is not None:
+            callback()
 
     def stalled(self) -> RunError:
         """Return the error that names what waits for nothing."""

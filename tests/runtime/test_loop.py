@@ -82,6 +82,15 @@ async def test_a_guard_counts_wall_time_round_held_work():
     assert clock.time() == 1000
 
 
+@virtual
+async def test_a_wall_timer_that_is_cancelled_when_it_is_due_already_does_not_fire():
+    loop, fired, cancels = asyncio.get_running_loop(), [], []
+    loop.call_later_wall(0, lambda: cancels[0]())
+    cancels.append(loop.call_later_wall(0, lambda: fired.append("late")))
+    await asyncio.sleep(1)
+    assert fired == []
+
+
 def test_a_stall_names_who_waits():
     async def hungry():
         await asyncio.Event().wait()
