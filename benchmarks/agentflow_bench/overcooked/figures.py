@@ -145,7 +145,7 @@ def _intervals(setting: Setting) -> Sequence[Figure]:
     chosen = scenarios(_TWELVE, PARTNERS, _seeds(setting)[:4])
     figures: list[Figure] = []
     for ticks in _EVERY:
-        rows = played(replace(playing_of("dual@12"), ask=ticks), chosen)
+        rows = played(replace(playing_of("dual@4"), ask=ticks), chosen)
         calls = sum(float(row.figures["calls"] or 0) for row in rows) / len(rows)
         figures.append(
             Figure(f"every({ticks}): score", _mean(means(rows)), "", note=f"{calls:.1f} calls a game")
@@ -207,7 +207,7 @@ MODES_COMPARED = Measure(
     " asymmetric_advantages and coordination_ring; `@12` is an answer that takes 12 ticks.",
     _modes,
 )
-INTERVALS = Measure("intervals", "dual@12, asked every n ticks.", _intervals)
+INTERVALS = Measure("intervals", "dual@4, asked every n ticks.", _intervals)
 GUARD = Measure(
     "stale guard",
     "A partner changes its role at tick 200, in all games in which another role than the"
