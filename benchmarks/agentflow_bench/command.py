@@ -378,7 +378,7 @@ def _compare(before: Path, after: Path, as_json: Json = False) -> None:
         told = compare_rows(before, after)
         _print(json.dumps(told.as_json(), indent=2) if as_json else told.as_text())
     else:
-        _print(compare(before, after))
+        _print(compare(before, after, as_data=as_json))
 
 
 def _check_names(suite: Suite, names: list[str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import math
 import os
 import platform
 import shlex
@@ -13,6 +14,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+from agentflow._cli.say import as_json as as_json_text
 from agentflow.errors import UserError
 from agentflow_bench.measure import Figure, Suite
 from agentflow_bench.runner import Outcome
@@ -101,16 +103,23 @@ def write_results(folder: Path, result: dict[str, object], outcomes: Sequence[Ou
     return written
 
 
-def compare(before: Path, after: Path) -> str:
-    """Return a table of the figures of two JSON results and how much each changed.
+def compare(before: Path, after: Path, *, as_data: bool = False) -> str:
+    """Return a table of the figures of two JSON results and how much each changed, or that as JSON.
 
     Raises `UserError` for a file that is none.
     """
     old, new = _figures(before), _figures(after)
+    if as_data:
+        keys = dict.fromkeys([*old, *new])
+        return as_json_text(
+            [{"measure": k[0], "figure": k[1], "before": old.get(k), "after": new.get(k)} for k in keys]
+        )
     rows = [("measure", "figure", before.stem, after.stem, "change")]
     for key in dict.fromkeys([*old, *new]):
         a, b = old.get(key), new.get(key)
-        change = f"{(b / a - 1) * 100:+.1f} %" if a and b is not None else ""
+        change = ""
+        if a and b is not None and math.isfinite(a) and math.isfinite(b):
+            change = f"{(b / a - 1) * 100:+.1f} %"
         rows.append((*key, "-" if a is None else f"{a:.4g}", "-" if b is None else f"{b:.4g}", change))
     return _columns(rows)
 
@@ -122,8 +131,12 @@ def command_line() -> str:
 
 
 def _figures(path: Path) -> dict[tuple[str, str], float]:
+    if path.suffix == ".jsonl":
+        raise UserError(f"{path}: rows are compared with rows, two .jsonl files of one bench")
     try:
-        data = json.loads(path.read_text())
+        data = json.loads(path.read_text("utf-8"))
+        if isinstance(data, dict) and "measures" not in data and "bench" in data:
+            raise UserError(f"{path}: trials are compared by their rows, in {path.stem}.jsonl beside it")
         return {
             (measure["name"], figure["name"]): float(figure["value"])
             for measure in data["measures"]
@@ -131,7 +144,7 @@ def _figures(path: Path) -> dict[tuple[str, str], float]:
         }
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}") from None
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise UserError(f"{path}: no result of `agentflow bench`") from None
 
 

@@ -83,6 +83,8 @@ def test_a_suite_runs_to_its_end_and_reports_everything(tmp_path: Path) -> None:
         "note": "",
     }
     assert "+0.0 %" in compare(paths[1], paths[1])
+    told = json.loads(compare(paths[1], paths[1], as_data=True))
+    assert told[0] == {"measure": "fine", "figure": "ratio", "before": 2.0, "after": 2.0}
 
 
 def test_only_some_measures() -> None:
@@ -97,6 +99,11 @@ def test_comparing_what_is_no_result(tmp_path: Path, text: str) -> None:
         compare(file, file)
     with pytest.raises(UserError, match="No such file"):
         compare(tmp_path / "none.json", file)
+    file.write_text('{"bench": "sums", "n": 1}')
+    with pytest.raises(UserError, match=r"by their rows, in a\.jsonl"):
+        compare(file, file)
+    with pytest.raises(UserError, match="two .jsonl files"):
+        compare(tmp_path / "a.jsonl", file)
 
 
 def test_interleaved_turns_give_a_ratio_of_neighbours() -> None:

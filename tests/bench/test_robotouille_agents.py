@@ -408,6 +408,16 @@ def test_what_the_command_refuses(here: Path) -> None:
     rows.write_text('{"id": "a", "by": {}, "right": true, "figures": {}}\n')
     with pytest.raises(UserError, match="no episodes"):
         bench("--watch", rows)
+    whole = {"id": "asynchronous/0/42", "by": {}, "right": True, "figures": {}, "moves": [], "mishaps": []}
+    for part, fault in (
+        ({"moves": 5}, "its moves can't be read"),
+        ({"mishaps": [["x"]]}, "its moves can't be read"),
+        ({"moves": ["Fly"]}, "'Fly', is no valid action"),
+        ({"id": "asynchronous/0/²"}, "is no episode"),
+    ):
+        rows.write_text(json.dumps({**whole, **part}))
+        with pytest.raises(UserError, match=fault):
+            bench("--watch", rows)
     with pytest.raises(UserError, match="moves a second"):
         bench("--watch", rows, "--speed", "0")
 

@@ -182,9 +182,13 @@ async def test_a_detail_may_not_hide_a_part_of_the_row() -> None:
     ("line", "fault"),
     [
         ("{", r"rows\.jsonl:2: no row"),
-        ("[]", "it is no object"),
-        ('{"id": "a"}', "by is missing"),
-        ('{"id": "a", "by": 1, "right": true, "figures": {}}', "are objects"),
+        ("[" * 100_000, r"rows\.jsonl:2: no row"),
+        ("[]", "should be a valid dictionary"),
+        ('{"id": "a"}', "by: Field required"),
+        ('{"id": "a", "by": 1, "right": true, "figures": {}}', "by: Input should be a valid dictionary"),
+        ('{"id": "a", "by": {}, "right": "yes", "figures": {}}', "right: Input should be a valid boolean"),
+        ('{"id": "a", "by": {}, "right": true, "figures": {"n": NaN}}', "NaN is no number"),
+        ('{"id": ["a"], "by": {}, "right": true, "figures": {}}', "id: Input should be a valid string"),
     ],
 )
 def test_files_that_hold_no_rows(tmp_path: Path, line: str, fault: str) -> None:

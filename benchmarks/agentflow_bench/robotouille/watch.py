@@ -5,9 +5,10 @@ from __future__ import annotations
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import cast
+
+from pydantic import TypeAdapter, ValidationError
 
 from agentflow._cli.say import write_text
 from agentflow.errors import UserError
@@ -19,6 +20,8 @@ from agentflow_bench.trials.row import read_rows
 
 __all__ = ["frames", "picture", "watch"]
 
+_MOVES = TypeAdapter(list[str])
+_MISHAPS = TypeAdapter(list[tuple[int, str]])
 _STATION = {"table": "▭", "stove": "♨", "board": "▤", "fryer": "≋", "sink": "∪"}
 
 
@@ -49,16 +52,26 @@ def frames(row: Row) -> Iterator[tuple[Kitchen, str]]:
     """
     kitchen = _kitchen(row)
     yield kitchen, kitchen.instance.task.goal_text
-    mishaps = {int(at): str(item) for at, item in cast("Sequence[tuple[int, str]]", row.detail["mishaps"])}
-    for number, text in enumerate(cast("Sequence[str]", row.detail["moves"]), 1):
-        found = kitchen.by_text(str(text))
+    moves, mishaps = _played(row)
+    for number, text in enumerate(moves, 1):
+        found = kitchen.by_text(text)
         if len(found) != 1:
-            raise UserError(f"{row.id}: move {number}, {str(text)[:80]!r}, is no valid action there")
+            raise UserError(f"{row.id}: move {number}, {text[:80]!r}, is no valid action there")
         kitchen.step(found[0])
         if number in mishaps:
             kitchen.set_fact("iscut", mishaps[number], value=False)
             text = f"{text} (a mishap: {mishaps[number]} is not cut any more)"
-        yield kitchen, str(text)
+        yield kitchen, text
+
+
+def _played(row: Row) -> tuple[Sequence[str], Mapping[int, str]]:
+    """Return the moves of an episode, and what was not cut any more after which of them."""
+    try:
+        return _MOVES.validate_python(row.detail["moves"]), dict(
+            _MISHAPS.validate_python(row.detail["mishaps"])
+        )
+    except ValidationError:
+        raise UserError(f"{row.id} is no episode of Robotouille: its moves can't be read") from None
 
 
 def _chosen(rows: Sequence[Row], case: str | None, file: Path) -> Row:
@@ -74,7 +87,7 @@ def _chosen(rows: Sequence[Row], case: str | None, file: Path) -> Row:
 def _kitchen(row: Row) -> Kitchen:
     suite, _, rest = row.id.partition("/")
     task, _, seed = rest.rpartition("/")
-    known = seed == "drawn" or seed.isdigit()
+    known = seed == "drawn" or (seed.isascii() and seed.isdigit())
     if not known or not {"moves", "mishaps"} <= set(row.detail):
         raise UserError(f"{row.id} is no episode of Robotouille")
     return Kitchen(make_instance(Task.builtin(suite, task), None if seed == "drawn" else int(seed)))

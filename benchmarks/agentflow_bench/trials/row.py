@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar, cast
 
+from pydantic import BaseModel, ConfigDict, ValidationError
+
 from agentflow.errors import UserError
 from agentflow.runtime import Result
 from agentflow_bench.trials.trial import Case, Score
@@ -86,33 +88,50 @@ def row_of(case: Case[Task], result: Result[Score]) -> Row:
     )
 
 
+class _Line(BaseModel):
+    """A line of a file, whatever else the bench keeps in it."""
+
+    model_config = ConfigDict(strict=True, extra="allow")
+
+    id: str
+    by: dict[str, str | int]
+    right: bool
+    figures: dict[str, bool | int | float | None]
+    fault: str | None = None
+    error: str | None = None
+    tokens: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    requests: int = 0
+    cost: float | None = 0.0
+    seconds: float = 0.0
+    wall_s: float = 0.0
+
+
 def read_rows(file: Path) -> list[Row]:
     """Return the rows of a file. Raises `UserError` with the line of what is none."""
     rows: list[Row] = []
     try:
-        lines = file.read_text("utf-8").splitlines()
+        lines = file.read_text("utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{file}: {getattr(error, 'strerror', None) or 'it is not UTF-8'}") from None
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         try:
-            rows.append(_row(json.loads(line)))
-        except (ValueError, KeyError, TypeError) as error:
+            read = _Line.model_validate(json.loads(line, parse_constant=_none))
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_context=False)[0]
+            place = ".".join(map(str, first["loc"]))
+            raise UserError(f"{file}:{number}: no row of a bench: {place}: {first['msg']}") from None
+        except (ValueError, RecursionError) as error:
             raise UserError(f"{file}:{number}: no row of a bench: {error}") from None
+        own = {name: getattr(read, name) for name in _KEYS}
+        rows.append(Row(**own, detail=cast("Mapping[str, Json]", read.model_extra)))
     if not rows:
         raise UserError(f"{file}: it holds no rows")
     return rows
 
 
-def _row(data: object) -> Row:
-    if not isinstance(data, dict):
-        raise TypeError("it is no object")
-    missing = [name for name in ("id", "by", "right", "figures") if name not in data]
-    if missing:
-        raise KeyError(f"{missing[0]} is missing")
-    if not isinstance(data["by"], dict) or not isinstance(data["figures"], dict):
-        raise TypeError("`by` and `figures` are objects")
-    own = {name: data[name] for name in _KEYS if name in data}
-    rest = {name: value for name, value in data.items() if name not in _KEYS}
-    return Row(**own, detail=cast("Mapping[str, Json]", rest))
+def _none(text: str) -> None:
+    raise ValueError(f"{text} is no number of JSON")
