@@ -47,7 +47,7 @@ class Scene(Generic[Seen, Action]):
     by: str
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Brief(Generic[Seen, Action]):
     """What a slow process is told when it is triggered.
 

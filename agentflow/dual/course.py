@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol, cast
 
 from agentflow.dual.brief import Brief, Output, Partial, Update
@@ -127,7 +128,7 @@ class Course:
             if self._number == number:
                 self.hear(text, brief.tick)
 
-        brief.say = say
+        brief = replace(brief, say=say)
         try:
             async with asyncio.timeout(self.slow.timeout) as timeout:
                 value = await self._think(brief, number)

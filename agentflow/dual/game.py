@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Generic, ParamSpec, TypeVar, cast
 
 from agentflow.dual.brief import Brief, Now, Output, Scene
 from agentflow.dual.course import Course
@@ -29,6 +29,8 @@ __all__ = ["Game"]
 Seen = TypeVar("Seen")
 Action = TypeVar("Action")
 Snapshot = TypeVar("Snapshot")
+P = ParamSpec("P")
+Told = TypeVar("Told")
 
 _FAULTS = 5  # texts of faults that a report keeps
 
@@ -109,7 +111,7 @@ class Game(Generic[Seen, Action, Snapshot]):
         thinking = [name for name, each in self._courses.items() if each.thinking]
         told: dict[str, Json] = {"tick": tick, "of": self._dual.ticks, "by": by, "thinking": thinking}
         if self._dual.draw is not None:
-            told["picture"] = self._dual.draw(self._world)
+            told["picture"] = str(self._asked("draw", self._dual.draw, self._world) or "")
         self.context.emit("tick", told)
 
     # What slow processes have written.
@@ -176,20 +178,22 @@ class Game(Generic[Seen, Action, Snapshot]):
             if policy is None:
                 raise UserError("the game has no policy= to take one")
             await policy.propose(output.update.policy, tick=output.based_on)
-        except AgentflowError as error:
+        except Exception as error:  # the sandbox's, too: no policy ends a game
             course.report.invalid += 1
-            course.fault(str(error))
+            course.fault(
+                str(error) if isinstance(error, AgentflowError) else f"{type(error).__name__}: {error}"
+            )
 
     # Who shall think.
 
     def _start_thinking(self, now: Now[Seen]) -> None:
         events = ["message"] if now.messages else []
         if self._dual.events is not None:
-            events += self._dual.events(now)
+            events += self._asked("events", self._dual.events, now) or []
         for course in self._courses.values():
             course.messages += now.messages
             for trigger in course.slow.triggers:
-                if trigger.due(cast("Now[object]", now), events):
+                if self._asked(trigger.what, trigger.due, cast("Now[object]", now), events):
                     course.trigger(trigger.what)
                     break
 
@@ -248,6 +252,15 @@ class Game(Generic[Seen, Action, Snapshot]):
             self._report.late += 1
             return dual.default, "default"
         return (dual.default, "default") if action is None else (action, by)
+
+    def _asked(self, name: str, function: Callable[P, Told], *args: P.args, **named: P.kwargs) -> Told | None:
+        """Return what a function of the user's says: None, and a fault, when it raises."""
+        try:
+            return function(*args, **named)
+        except Exception as error:
+            tick = self._now.tick if self._now is not None else 0
+            self._fault(f"tick {tick}: {name}: {type(error).__name__}: {error}")
+            return None
 
     def _fault(self, text: str) -> None:
         if len(self._report.faults) < _FAULTS:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -34,7 +35,8 @@ class DualProcess(Generic[Seen, Action, Snapshot]):
     `Now`, which should depend on nothing else. One that raises, or on a real clock takes longer than
     `deadline` seconds, costs this tick its `default` action. `slow` processes run beside, each call a
     run of its own below the game's; what they write is looked at when a tick begins: validated by its
-    slot, judged by `stale`, applied as a whole. Their failures never delay a tick. A `policy` that
+    slot, judged by `stale`, applied as a whole. Their failures never delay a tick; nor does it end the
+    game when `events`, a `when` or `draw` raises: the report tells. A `policy` that
     they write is asked first, with `state(seen)`; what it wants is `now.wish`. An interrupt to the run is
     an event `message` and is told to all; `events` may tell others. `draw` returns the environment as a
     text, which goes with the event of each tick for whoever looks on.
@@ -76,6 +78,8 @@ class DualProcess(Generic[Seen, Action, Snapshot]):
             raise UserError(
                 f"{name}: a policy is told the state as JSON; give state=, a function of what is seen"
             )
+        if not callable(fast) or inspect.iscoroutinefunction(fast):
+            raise UserError(f"{name}: fast is a plain function of a Now, which never waits")
         names = [each.name for each in slow]
         if len(set(names)) < len(names):
             raise UserError(f"{name}: two slow processes have the same name")

@@ -11,6 +11,7 @@ import pytest
 
 from agentflow import Agent, Context, InvalidAction, Runtime
 from agentflow.dual.brief import Brief, Now, Update
+from agentflow.dual.guard import GuardedPolicy
 from agentflow.dual.process import DualProcess
 from agentflow.dual.report import DualReport
 from agentflow.dual.slots import Slot
@@ -385,6 +386,40 @@ def test_a_fast_function_that_fails_costs_its_tick_the_default() -> None:
     assert report.faults == ["tick 3: ZeroDivisionError: at the corner", "tick 7: 'fly' is no way to drive"]
 
 
+def test_what_else_fails_is_told_and_ends_no_game() -> None:
+    def fail(*told: object) -> list[str]:
+        raise ValueError("not today")
+
+    for what, more in (("events", {"events": fail}), ("draw", {"draw": fail}), ("when", {})):
+        driven, report = drive(says("left", 0.1), ticks=3, triggers=[when(fail), every(1)], **more)
+        assert (report.ticks, driven) == (3, ["on", "left", "left"])
+        assert f"tick 0: {what}: ValueError: not today" in report.faults
+
+
+def test_a_brief_is_not_written_on() -> None:
+    async def think(context: Context[object], brief: Brief[object, object]) -> str:
+        brief.tick = 10**9  # type: ignore[misc]
+        return "left"
+
+    driven, report = drive(think)
+    assert set(driven) == {"on"}
+    assert "FrozenInstanceError" in report.slow["guide"].faults[0]
+
+
+def test_a_policy_whose_sandbox_fails_ends_no_game() -> None:
+    class Broken:
+        async def load(self, source: str, *, uses: object = None) -> object:
+            raise OSError("no worker")
+
+    async def think(context: Context[object], brief: Brief[object, object]) -> str:
+        return "def policy(state):\n    return 1"
+
+    policy = GuardedPolicy(Broken(), allowed=lambda action: None)  # type: ignore[arg-type]
+    _, report = drive(think, policy=policy, state=lambda seen: None, into="policy")
+    assert (report.ticks, report.slow["guide"].invalid) == (100, 5)
+    assert report.slow["guide"].faults[0] == "OSError: no worker"
+
+
 async def test_a_fast_function_that_is_late_costs_its_tick_the_default() -> None:
     road = Road(20)
 
@@ -467,6 +502,8 @@ async def test_a_game_is_not_gone_on_with(tmp_path: object) -> None:
         ),
         (lambda: DualProcess(Road(), fast=obey, default="on", policy=object()), "give state="),  # type: ignore[arg-type]
         (lambda: DualProcess(Road(), fast=obey, default="sleep", ticks=3), None),
+        (lambda: DualProcess(Road(), fast=says("x"), default="on"), "which never waits"),  # type: ignore[arg-type]
+        (lambda: DualProcess(Road(), fast="on", default="on"), "a plain function"),  # type: ignore[arg-type]
         (lambda: Slow("a b", says("x")), "is an identifier"),
         (lambda: Slow("a", says("x"), []), "nothing starts it"),
         (lambda: Slow("a", says("x"), inflight="maybe"), "inflight is"),  # type: ignore[arg-type]
