@@ -11,6 +11,7 @@ pytest.importorskip("overcooked", reason="the extra `bench` is not installed", e
 
 from agentflow import InvalidAction
 from agentflow.errors import UserError
+from agentflow_bench.overcooked import kitchen as kitchen_module
 from agentflow_bench.overcooked.belief import belief_of, fits
 from agentflow_bench.overcooked.fast import allowed, named
 from agentflow_bench.overcooked.games import Game, scenarios
@@ -101,6 +102,12 @@ def test_unknown_kitchens_and_partners_are_told() -> None:
             partner_of(text)
     assert partner_of("onion-dish@200").role_at(199) == "onion"
     assert partner_of("onion-dish@200").role_at(200) == "dish"
+
+
+def test_a_missing_extra_is_one_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kitchen_module, "find_spec", lambda name: None)
+    with pytest.raises(UserError, match=r"overcooked is not installed: pip install .*\[bench\]"):
+        Kitchen("tutorial_0", Partner("all"))  # a layout that nobody has asked for yet
 
 
 # Cooks by rule.

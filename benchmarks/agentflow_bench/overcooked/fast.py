@@ -17,6 +17,7 @@ from agentflow_protocols.chat import Json
 __all__ = ["Frozen", "PerMacro", "allowed", "cook", "named", "obey", "tasks_of"]
 
 _LONGEST = 45  # ticks of one macro
+_PATIENCE = 60
 
 
 def allowed(task: Json) -> str | None:
@@ -116,16 +117,23 @@ class Frozen:
 
 @dataclass(slots=True)
 class PerMacro:
-    """The fast side of one game in which each macro is thought about: it waits for the answer."""
+    """The fast side of one game in which each macro is thought about: it waits for the answer.
+
+    A question that is not answered in 60 ticks, since it failed, is asked again.
+    """
 
     asked: int = -1
     macro: str = ""
     hands: str = ""
     ends: int = 0
+    again: int = 0
 
     def wants(self, now: Now[object]) -> bool:
-        """Return whether a macro has to be thought about."""
-        return not self.macro
+        """Return whether a macro has to be thought about; then it is being thought about."""
+        if self.macro or now.tick < self.again:
+            return False
+        self.again = now.tick + _PATIENCE
+        return True
 
     def __call__(self, now: Now[Seen]) -> str:
         """Return the action of the macro under way."""
@@ -141,6 +149,6 @@ class PerMacro:
         floor = floor_of(seen.layout)
         macro = named(self.macro, seen, floor)
         if macro is None or seen.chefs[0].holds != self.hands or now.tick >= self.ends:
-            self.macro = ""
+            self.macro, self.again = "", 0
             return "stay"
         return action_of(macro, seen, floor)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeAlias
 
@@ -142,7 +142,6 @@ async def _one_after_the_other(
         return await mind.assign(context, brief)
     thought = await mind.reflect(context, brief)
     values = dict(getattr(thought, "values", {}))
-    brief.slots = {**brief.slots, **values}
-    done = await mind.assign(context, brief)
+    done = await mind.assign(context, replace(brief, slots={**brief.slots, **values}))
     told = {**values, **getattr(done, "values", {}), "reflected": brief.tick}
     return Update(told, holds=getattr(done, "holds", None))
