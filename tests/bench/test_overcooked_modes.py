@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -25,15 +26,17 @@ from agentflow_bench.trials.run import Keeping
 FITTING = Game("asymmetric_advantages", Partner("dish"), 0)  # near the onions, beside one who serves
 
 
-def score(way: str, game: Game = FITTING, *, guard: bool = True) -> float:
+def score(way: str, game: Game = FITTING, *, guard: bool = True, ticks: int = 400) -> float:
     """Return what a game brings."""
-    return float(played(playing_of(way, guard=guard), [game])[0].figures["score"] or 0)
+    playing = replace(playing_of(way, guard=guard), ticks=ticks)
+    return float(played(playing, [game])[0].figures["score"] or 0)
 
 
-def asked(reply: str, mode: str = "dual", **more: object) -> Row:
+def asked(reply: str, mode: str = "dual", ticks: int = 400, **more: object) -> Row:
     """Play a game with a model that says the same each time."""
     mind = Asking(FakeEndpoint(lambda request: reply), latency=4, **more)  # type: ignore[arg-type]
-    return played(Playing(mode_of(mode), mind, rules=bool(more.get("sandbox"))), [FITTING])[0]
+    playing = Playing(mode_of(mode), mind, ticks=ticks, rules=bool(more.get("sandbox")))
+    return played(playing, [FITTING])[0]
 
 
 # The ways to play.
@@ -48,8 +51,9 @@ def test_thinking_beside_the_game_beats_waiting_for_it() -> None:
 
 @pytest.mark.parametrize("name", MODES)
 def test_every_way_plays_and_misses_no_tick(name: str) -> None:
-    row = played(playing_of(f"{name}@4"), [Game("cramped_room", Partner("onion"), 1)])[0]
-    assert float(row.figures["score"] or 0) >= 80
+    playing = replace(playing_of(f"{name}@4"), ticks=200)
+    row = played(playing, [Game("cramped_room", Partner("onion"), 1)])[0]
+    assert float(row.figures["score"] or 0) >= 40
     assert row.figures["missed"] == 0
     assert bool(row.figures["calls"]) == MODES[name].thinks
 
@@ -66,7 +70,7 @@ def test_a_guarded_assignment_ends_with_what_it_rests_on() -> None:
 
 
 def test_the_same_game_is_the_same_each_time() -> None:
-    games = scenarios(["coordination_ring"], ["all"], [3])
+    games = scenarios(["cramped_room"], ["all"], [3])
     assert means(played(playing_of("dual@12"), games)) == means(played(playing_of("dual@12"), games))
 
 
@@ -97,13 +101,13 @@ def test_a_models_tasks_steer_the_fast_side() -> None:
     "reply", ["I would rather not.", '[{"do": {"role": "boss"}}]', "[[1]]", '{"when": 3']
 )
 def test_what_can_not_be_read_costs_an_answer_and_not_the_game(reply: str) -> None:
-    row = asked(reply)
-    assert row.figures["score"] == score("fsm")
+    row = asked(reply, ticks=120)
+    assert row.figures["score"] == score("fsm", ticks=120)
     assert row.figures["applied"] == 0
 
 
 def test_an_empty_list_leaves_all_to_the_state_machine() -> None:
-    assert asked("[]").figures["score"] == score("fsm")
+    assert asked("[]", ticks=120).figures["score"] == score("fsm", ticks=120)
 
 
 def test_rules_run_in_a_sandbox() -> None:
@@ -117,7 +121,7 @@ def test_a_token_clock_makes_long_answers_late() -> None:
     long = "word " * 600 + '[{"do": {"role": "onion"}}]'
     fence = "word " * 600 + '```json\n[{"do": {"role": "onion"}}]\n```'
     assert read_tasks(fence, 0, rules=False).values
-    quick, slow = (asked(fence, per_tick=tokens) for tokens in (1000.0, 10.0))
+    quick, slow = (asked(fence, ticks=150, per_tick=tokens) for tokens in (1000.0, 10.0))
     assert int(slow.figures["calls"] or 0) < int(quick.figures["calls"] or 0)
     with pytest.raises(UserError, match="no JSON"):
         read_tasks(long, 0, rules=False)

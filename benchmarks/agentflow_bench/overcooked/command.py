@@ -21,6 +21,8 @@ __all__ = ["TURNS", "Wish", "play", "trials_of"]
 TURNS = 3
 """How many of its last answers `react` and `reflexion` tell a model."""
 
+_LONGEST = 120.0  # seconds of one answer on the wall clock
+
 
 @dataclass(frozen=True, slots=True)
 class Wish:
@@ -106,5 +108,5 @@ def _trials(
     about = {"agent": mode.name, "model": mind.name, "time": " ".join([time, *others])}
     if wish.rules:
         about["form"] = "rules"
-    playing = Playing(mode, mind, ask=wish.every, rules=wish.rules)
+    playing = Playing(mode, mind, ask=wish.every, rules=wish.rules, timeout=_LONGEST if wall else None)
     return games(playing, chosen, about, wall=wall, concurrency=1 if one else 8)
