@@ -18,7 +18,7 @@ from agentflow_bench.trials.row import read_rows
 
 __all__ = ["frames", "picture", "watch"]
 
-_PLACE = {"X": "▒▒", "O": "🧅", "D": "🍽", "S": "▣▣", " ": "  "}
+_PLACE = {"X": "▒▒", "O": "oo", "D": "uu", "S": "▣▣", " ": "  "}
 _THING = {"onion": "o", "dish": "u", "soup": "ö", "": " "}
 _FACING = {"up": "^", "down": "v", "left": "<", "right": ">"}
 
@@ -36,7 +36,8 @@ def watch(file: Path, case: str | None, speed: float) -> None:
         seen = kitchen.observe()
         if drawn:
             head = f"{row.id}  tick {seen.tick}  score {seen.score}   A (ours) {ours}, B {theirs}"
-            write_text("\x1b[2J\x1b[H" + "\n".join([head, "", *picture(kitchen.floor.rows, seen), ""]))
+            clear = "\x1b[2J\x1b[H" if seen.tick == 1 else "\x1b[H\x1b[J"
+            write_text(clear + "\n".join([head, "", *picture(kitchen.floor.rows, seen), ""]))
             time.sleep(1 / speed)
         elif seen.score != score:
             write_text(f"{seen.tick:>4}  a soup is served: {seen.score}\n")
