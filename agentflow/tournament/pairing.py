@@ -59,7 +59,7 @@ def ladder(
     """
     import numpy as np
 
-    count = len(posterior)
+    count = posterior.playing
     if count < 2:
         return None
     if k < 1:
@@ -82,7 +82,7 @@ def ladder(
 
 
 def swiss(posterior: Posterior[Item], rng: numpy.random.Generator, pairs: Pairs) -> tuple[Item, Item] | None:
-    """Return the item with the fewest matches, and who of its neighbours by quality has played it least sure.
+    """Return the item with the fewest matches, and the nearest to it by quality.
 
     Returns None when no pair is free.
     """

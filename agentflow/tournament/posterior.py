@@ -92,6 +92,7 @@ class Posterior(Generic[Item]):
         self._places: dict[Item, int] = {}
         self._items: list[Item] = []
         self._matches: list[int] = []
+        self._out: list[int] = []  # places of items that are withdrawn
         self.played = 0
         for item in items:
             self.add(item)
@@ -120,13 +121,44 @@ class Posterior(Generic[Item]):
         self._matches.append(0)
         self._cov[place, place] = self._prior
 
+    @property
+    def playing(self) -> int:
+        """How many items are in it and not withdrawn."""
+        return len(self._items) - len(self._out)
+
+    def withdraw(self, item: Item) -> None:
+        """Take an item out of ranking and draws. What its matches told of others stays."""
+        place = self._places[item] - 1
+        if place not in self._out:
+            self._out.append(place)
+
+    def loosen(self, variance: float) -> None:
+        """Make all qualities less sure: what is judged has changed."""
+        for place in range(1, len(self._items) + 1):
+            self._cov[place, place] += variance
+
+    def take_tie(self, first: Item, second: Item, *, sharpness: float = 1.0) -> None:
+        """Take in that two are equal: half a win each way, by its curvature at a draw."""
+        a, b = self._places[first], self._places[second]
+        column = self._column(a, b)
+        mean = float(self._mean[a] - self._mean[b] + self._mean[0])
+        variance = float(column[a] - column[b] + column[0])
+        total = variance + math.pi / 2 * (_SCALE / sharpness) ** 2
+        size = len(column)
+        self._mean[:size] -= column * (mean / total)
+        self._cov[:size, :size] -= self._np.outer(column, column) / total
+        self._count(a, b)
+
+    def _count(self, a: int, b: int) -> None:
+        self._matches[a - 1] += 1
+        self._matches[b - 1] += 1
+        self.played += 1
+
     def take(self, first: Item, second: Item, *, first_won: bool, sharpness: float = 1.0) -> None:
         """Take in a verdict: `first` was shown first."""
         a, b = self._places[first], self._places[second]
         self._update(a, b, 1.0 if first_won else -1.0, sharpness)
-        self._matches[a - 1] += 1
-        self._matches[b - 1] += 1
-        self.played += 1
+        self._count(a, b)
 
     def advantage(self, first: Item, second: Item) -> tuple[float, float]:
         """Return mean and variance of what `first` has over `second` when it is shown first."""
@@ -165,16 +197,23 @@ class Posterior(Generic[Item]):
         return Quality(float(self._mean[0]), math.sqrt(max(0.0, float(self._cov[0, 0]))), self.played)
 
     def ranking(self) -> list[Item]:
-        """Return the items, the best first, by the means of their qualities."""
-        means = self._mean[1 : len(self._items) + 1]
-        return [self._items[place] for place in self._np.argsort(-means, kind="stable")]
+        """Return the items that play, the best first, by the means of their qualities."""
+        return [self._items[place] for place in self._order()[: self.playing]]
+
+    def _order(self) -> NDArray[numpy.intp]:
+        means = self._mean[1 : len(self._items) + 1].copy()
+        means[self._out] = -math.inf
+        order: NDArray[numpy.intp] = self._np.argsort(-means, kind="stable")
+        return order
 
     def samples(self, count: int, rng: numpy.random.Generator) -> NDArray[numpy.float64]:
-        """Return draws of all qualities, a row each, with columns as in `items`."""
+        """Return draws of all qualities, a row each, with columns as in `items`; withdrawn ones are -inf."""
         size = len(self._items) + 1
         root = self._root(self._cov[1:size, 1:size])
         drawn: NDArray[numpy.float64] = rng.standard_normal((count, size - 1)) @ root.T
-        return drawn + self._mean[1:size]
+        drawn += self._mean[1:size]
+        drawn[:, self._out] = -math.inf
+        return drawn
 
     def _root(self, cov: NDArray[numpy.float64]) -> NDArray[numpy.float64]:
         np = self._np
@@ -188,10 +227,10 @@ class Posterior(Generic[Item]):
     def overlap(self, k: int, rng: numpy.random.Generator, count: int = 200) -> float:
         """Return which share of the best `k` is expected to be truly among them."""
         np = self._np
-        k = min(k, len(self._items))
+        k = min(k, self.playing)
         if k == 0:
             return 1.0
-        best = np.argsort(-self._mean[1 : len(self._items) + 1], kind="stable")[:k]
+        best = self._order()[:k]
         draws = self.samples(count, rng)
         tops = np.argpartition(-draws, k - 1, axis=1)[:, :k]
         return float(np.isin(tops, best).mean())

@@ -1,0 +1,67 @@
+"""LiveTournament: a tournament that runs, in the hands of a person."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Generic, TypeVar, cast
+
+from agentflow.errors import RunError
+from agentflow.tournament.play import Play
+from agentflow.tournament.report import Standing
+
+if TYPE_CHECKING:
+    from agentflow.runtime.context import Context
+    from agentflow.runtime.run import Run
+
+__all__ = ["LiveTournament"]
+
+Item = TypeVar("Item")
+Out = TypeVar("Out")
+
+
+class LiveTournament(Generic[Item]):
+    """A tournament under way: `LiveTournament.of(run)`, or of the context of something that it runs.
+
+    What is done here is put into the journal and stands after a crash. Raises `UserError` for an id that
+    no item has.
+    """
+
+    def __init__(self, play: Play[Item]) -> None:
+        self._play = play
+
+    @classmethod
+    def of(cls, where: Run[Out] | Context[object]) -> LiveTournament[Item]:
+        """Return the tournament that a run runs, or the nearest above. RunError when there is none."""
+        state = where.state
+        while True:
+            if isinstance(state.live, Play):
+                return cls(cast("Play[Item]", state.live))
+            if state.parent is None:
+                raise RunError(f"run {where.state.id} runs no tournament")
+            state = state.parent
+
+    def add(self, item: Item) -> str:
+        """Put an item in; it plays at once. Return its id, also when it is there already."""
+        return self._play.add(item, "person")
+
+    def review(self, id: str, text: str) -> None:
+        """Let judges see a review of an item."""
+        self._play.book.note(id, text)
+
+    def withdraw(self, id: str, why: str) -> None:
+        """Take an item out, as unsafe: it is neither paired nor ranked, and its matches stay known."""
+        self._play.book.withdraw(id, why)
+        self._play.wake()
+
+    def set_goal(self, goal: str) -> None:
+        """Change the goal of matches picked from now on; verdicts so far count, with less certainty."""
+        self._play.book.set_goal(goal)
+        self._play.wake()
+
+    def stop(self) -> None:
+        """End it now; its report says `stopped`."""
+        self._play.stop()
+
+    @property
+    def ranking(self) -> list[Standing[Item]]:
+        """Where the items stand now, best first."""
+        return self._play.book.ranking()
