@@ -181,9 +181,11 @@ async def _follow(session: _Session, run: Run[Json]) -> int:
 
 
 def _stop(session: _Session, run: Run[Json]) -> None:
-    """Pause cleanly on the first Ctrl-C, cancel on the second."""
+    """Pause cleanly on the first Ctrl-C, cancel on the second; cancel what can't be gone on with at once."""
     session.interrupts += 1
-    if session.interrupts == 1:
+    if not session.workflow.resumable:
+        session.stops.append(asyncio.create_task(run.cancel("Ctrl-C")))
+    elif session.interrupts == 1:
         session.say("pausing once the steps under way have ended; Ctrl-C again cancels")
         session.stops.append(asyncio.create_task(run.pause(stop=True)))
     elif session.interrupts == 2:
@@ -251,7 +253,7 @@ def _report(session: _Session, run: Run[Json], output: Json, error: Exception | 
     if not options.quiet:
         note(_summary(session, run))
     if session.ended is not None:
-        if options.journal is not None:
+        if options.journal is not None and session.workflow.resumable:
             note(f"ended by {session.ended.name}; go on with: {_resuming(options, run)}")
         return 128 + session.ended
     if session.interrupts:

@@ -271,7 +271,7 @@ class Game(Generic[Seen, Action, Snapshot]):
         report.done = self._world.done
         report.by = dict(self._by)
         if self._dual.state is not None:
-            report.seen = self._dual.state(self._world.observe())
+            report.seen = self._asked("state", self._dual.state, self._world.observe())
         took = sorted(1000 * seconds for seconds in self._took)
         if took:
             last = len(took) - 1

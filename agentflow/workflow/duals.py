@@ -68,6 +68,8 @@ async def run_dual(
             raise UserError(f"dual.{'.'.join(place)}: `{use.functions()[place]}` is no function")
         return found
 
+    for place in functions:
+        callable_at(*place)
     world = _world(callable_at("environment"), use, inputs)
     fast = cast("Callable[[Now[object]], object]", callable_at("fast"))
     async with AsyncExitStack() as stack:

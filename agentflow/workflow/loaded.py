@@ -86,6 +86,11 @@ class LoadedWorkflow:
         return self.workflow.name or self.path.stem
 
     @property
+    def resumable(self) -> bool:
+        """Whether a run that was stopped can be gone on with: all can but a game."""
+        return self.workflow.dual is None
+
+    @property
     def limits(self) -> Limits | None:
         """The limits of a whole run: the workflow's, and those of the agent that it runs."""
         workflow = self.workflow

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -237,6 +238,8 @@ def test_what_is_wrong_is_told_at_load(here: Path, text: str, fault: str) -> Non
     [
         (HEAD.replace("world:Lamp", "world:Nothing"), "has no `reset`: it is no Environment"),
         (HEAD.replace("world:Lamp", "world:number"), "is no function"),
+        (HEAD + "  draw: world:number\n", r"dual.draw: `world:number` is no function"),
+        (HEAD.replace("world:fast", "world:think"), "which never waits"),
         (HEAD + "  with: {tick: 3}\n", "can't be called with `with`"),
         (HEAD + "  seed: \"{{ 'x' }}\"\n", "a seed is a whole number"),
         (
@@ -305,6 +308,26 @@ def test_a_game_is_drawn_in_a_terminal_and_told_in_lines_elsewhere(tmp_path: Pat
     assert "tick 40 of 240" in plain.stderr
     assert "planner: what is of tick 0: apply" in plain.stderr
     assert plain.stderr.count("\n") < 80
+
+
+@pytest.mark.parametrize(("caught", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_game_that_is_stopped_names_no_way_to_go_on(
+    here: Path, caught: signal.Signals, status: int
+) -> None:
+    (here / "game.yaml").write_text(HEAD + "  ticks: 1000\n  with: {ticks: 1000}\n")
+    code = "import sys; from agentflow._cli import main; main()"
+    with subprocess.Popen(
+        [sys.executable, "-c", code, "run", "game.yaml"], cwd=here, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stderr is not None
+        told = ""
+        while "tick 0" not in told:
+            told = process.stderr.readline()
+        process.send_signal(caught)
+        told = process.stderr.read()
+    assert process.returncode == status
+    assert "cancelled" in told
+    assert "go on with" not in told
 
 
 def test_a_board_takes_what_is_no_game_as_nothing() -> None:
