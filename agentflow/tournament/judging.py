@@ -74,7 +74,7 @@ def verdict_of(answer: object) -> Verdict | None:
         except ValueError:
             return None
         return verdict_of(found.get("winner")) if isinstance(found, dict) else None
-    last = text.rpartition("\n")[2].strip(" \t*_`\"'.!").lower()
+    last = re.sub(r"[*_`\"'.!]", "", text.rpartition("\n")[2]).strip().lower()
     match = _ANSWER.fullmatch(last)
     if match is None:
         return None

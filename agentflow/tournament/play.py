@@ -86,7 +86,8 @@ class Play(Generic[Item]):
             if self._over():
                 break
             if not self._tasks:
-                self._reason = "max_matches" if self._left() <= 0 else "no pairs"
+                played_out = self.book.posterior.playing >= 2 and self._left() <= 0
+                self._reason = "max_matches" if played_out else "no pairs"
                 break
             await self._changed.wait()
             self._changed.clear()
@@ -192,9 +193,12 @@ class Play(Generic[Item]):
 
     # Work.
 
-    async def _match(self, pick: Pick) -> None:
-        self._pairs.begin(pick.first, pick.second)
+    def _match(self, pick: Pick) -> Coroutine[object, object, None]:
+        self._pairs.begin(pick.first, pick.second)  # now, before the next is picked
         self._matches += 1
+        return self._ended(pick)
+
+    async def _ended(self, pick: Pick) -> None:
         try:
             outcome = await self._played(pick)
             self.book.end(pick, outcome)
@@ -258,7 +262,11 @@ class Play(Generic[Item]):
         key = f"review-{list(self.book.entries).index(entry.id) + 1}-{len(self.book.goals)}"
         self.book.note(entry.id, (await self._context.run(read, None, key=key)).output)
 
-    async def _make(self, kind: str) -> None:
+    def _make(self, kind: str) -> Coroutine[object, object, None]:
+        self._making += 1
+        return self._made(kind)
+
+    async def _made(self, kind: str) -> None:
         """Let new items be made. What a crash cut short is not gone on with: the board is another by then."""
         ledger, maker = self._context.ledger, self._said.makers[kind]
         self._makes += 1
@@ -271,7 +279,6 @@ class Play(Generic[Item]):
         async def make(context: Context[object], input: None) -> list[object]:
             return list(await maker(context, board))
 
-        self._making += 1
         try:
             made = (await self._context.run(make, None, key=key.replace("/", "-"))).output
         finally:

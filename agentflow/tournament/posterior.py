@@ -3,7 +3,8 @@
 A Gaussian over the qualities of all items, the judge's bias towards what is shown first, and nothing
 else. A match changes it by one rank-1 step whose mean and variance are those of the true posterior along
 the difference of the two (moment matching of a probit judge; T. Minka, Expectation propagation for
-approximate Bayesian inference, 2001).
+approximate Bayesian inference, 2001). Kept is a square root of the covariance (J. Potter's form), so that
+it stays one whatever is rounded, and a draw needs no decomposition.
 """
 
 from __future__ import annotations
@@ -87,8 +88,8 @@ class Posterior(Generic[Item]):
         self._np = np
         self._prior = prior
         self._mean: NDArray[numpy.float64] = np.zeros(_INDEX + 1)
-        self._cov: NDArray[numpy.float64] = np.zeros((_INDEX + 1, _INDEX + 1))
-        self._cov[0, 0] = bias  # place 0 is the order bias
+        self._root: NDArray[numpy.float64] = np.zeros((_INDEX + 1, _INDEX + 1))  # root @ root.T: covariance
+        self._root[0, 0] = math.sqrt(bias)  # place 0 is the order bias
         self._places: dict[Item, int] = {}
         self._items: list[Item] = []
         self._matches: list[int] = []
@@ -112,14 +113,14 @@ class Posterior(Generic[Item]):
         place = len(self._items) + 1
         if place >= len(self._mean):
             np, size = self._np, 2 * len(self._mean)
-            mean, cov = np.zeros(size), np.zeros((size, size))
+            mean, root = np.zeros(size), np.zeros((size, size))
             mean[: len(self._mean)] = self._mean
-            cov[: len(self._mean), : len(self._mean)] = self._cov
-            self._mean, self._cov = mean, cov
+            root[: len(self._mean), : len(self._mean)] = self._root
+            self._mean, self._root = mean, root
         self._places[item] = place
         self._items.append(item)
         self._matches.append(0)
-        self._cov[place, place] = self._prior
+        self._root[place, place] = math.sqrt(self._prior)
 
     @property
     def playing(self) -> int:
@@ -134,19 +135,17 @@ class Posterior(Generic[Item]):
 
     def loosen(self, variance: float) -> None:
         """Make all qualities less sure: what is judged has changed."""
-        for place in range(1, len(self._items) + 1):
-            self._cov[place, place] += variance
+        size = len(self._items) + 1
+        cov = self.covariance()
+        cov[range(1, size), range(1, size)] += variance
+        self._root[:size, :size] = self._np.linalg.cholesky(cov)
 
     def take_tie(self, first: Item, second: Item, *, sharpness: float = 1.0) -> None:
         """Take in that two are equal: half a win each way, by its curvature at a draw."""
         a, b = self._places[first], self._places[second]
-        column = self._column(a, b)
-        mean = float(self._mean[a] - self._mean[b] + self._mean[0])
-        variance = float(column[a] - column[b] + column[0])
-        total = variance + math.pi / 2 * (_SCALE / sharpness) ** 2
-        size = len(column)
-        self._mean[:size] -= column * (mean / total)
-        self._cov[:size, :size] -= self._np.outer(column, column) / total
+        mean, along = self._along(a, b)
+        total = float(along @ along) + math.pi / 2 * (_SCALE / sharpness) ** 2
+        self._move(along, -mean / total, 1 / total)
         self._count(a, b)
 
     def _count(self, a: int, b: int) -> None:
@@ -162,39 +161,53 @@ class Posterior(Generic[Item]):
 
     def advantage(self, first: Item, second: Item) -> tuple[float, float]:
         """Return mean and variance of what `first` has over `second` when it is shown first."""
-        a, b = self._places[first], self._places[second]
-        column = self._column(a, b)
-        return float(self._mean[a] - self._mean[b] + self._mean[0]), float(column[a] - column[b] + column[0])
+        mean, along = self._along(self._places[first], self._places[second])
+        return mean, float(along @ along)
 
-    def _column(self, a: int, b: int) -> NDArray[numpy.float64]:
+    def _along(self, a: int, b: int) -> tuple[float, NDArray[numpy.float64]]:
+        """Return the mean of an advantage, and its row of the root."""
         size = len(self._items) + 1
-        column: NDArray[numpy.float64] = self._cov[:size, a] - self._cov[:size, b] + self._cov[:size, 0]
-        return column
+        along: NDArray[numpy.float64] = self._root[a, :size] - self._root[b, :size] + self._root[0, :size]
+        return float(self._mean[a] - self._mean[b] + self._mean[0]), along
 
     def _update(self, a: int, b: int, sign: float, sharpness: float) -> None:
-        column = self._column(a, b)
-        mean = float(self._mean[a] - self._mean[b] + self._mean[0])
-        variance = float(column[a] - column[b] + column[0])
-        total = variance + (_SCALE / sharpness) ** 2
+        mean, along = self._along(a, b)
+        total = float(along @ along) + (_SCALE / sharpness) ** 2
         root = math.sqrt(total)
         z = sign * mean / root
         ratio = _ratio(z)
-        size = len(column)
-        self._mean[:size] += column * (sign * ratio / root)
-        self._cov[:size, :size] -= self._np.outer(column, column) * (ratio * (ratio + z) / total)
+        self._move(along, sign * ratio / root, ratio * (ratio + z) / total)
+
+    def _move(self, along: NDArray[numpy.float64], step: float, less: float) -> None:
+        """Move the means by `step`, and lessen the covariance by `less`, along what a match told of."""
+        np, size = self._np, len(along)
+        root = self._root[:size, :size]
+        column = np.einsum("ij,j->i", root, along)  # einsum: at this size threads cost more than they bring
+        variance = float(along @ along)
+        self._mean[:size] += column * step
+        root -= np.multiply.outer(column, along * ((1 - math.sqrt(1 - less * variance)) / variance))
 
     # What is known.
 
     def quality(self, item: Item) -> Quality:
         """Return what is known of an item."""
         place = self._places[item]
-        deviation = math.sqrt(max(0.0, float(self._cov[place, place])))
-        return Quality(float(self._mean[place]), deviation, self._matches[place - 1])
+        return Quality(float(self._mean[place]), self._deviation(place), self._matches[place - 1])
+
+    def _deviation(self, place: int) -> float:
+        return math.sqrt(float(self._root[place] @ self._root[place]))
 
     @property
     def bias(self) -> Quality:
         """The judge's bias towards what is shown first, as an advantage in quality."""
-        return Quality(float(self._mean[0]), math.sqrt(max(0.0, float(self._cov[0, 0]))), self.played)
+        return Quality(float(self._mean[0]), self._deviation(0), self.played)
+
+    def covariance(self) -> NDArray[numpy.float64]:
+        """Return the covariance of the order bias (place 0) and all qualities, as in `items`."""
+        size = len(self._items) + 1
+        root = self._root[:size, :size]
+        cov: NDArray[numpy.float64] = root @ root.T
+        return cov
 
     def ranking(self) -> list[Item]:
         """Return the items that play, the best first, by the means of their qualities."""
@@ -209,20 +222,11 @@ class Posterior(Generic[Item]):
     def samples(self, count: int, rng: numpy.random.Generator) -> NDArray[numpy.float64]:
         """Return draws of all qualities, a row each, with columns as in `items`; withdrawn ones are -inf."""
         size = len(self._items) + 1
-        root = self._root(self._cov[1:size, 1:size])
-        drawn: NDArray[numpy.float64] = rng.standard_normal((count, size - 1)) @ root.T
+        plain = rng.standard_normal((count, size))
+        drawn: NDArray[numpy.float64] = self._np.einsum("ij,kj->ik", plain, self._root[1:size, :size])
         drawn += self._mean[1:size]
         drawn[:, self._out] = -math.inf
         return drawn
-
-    def _root(self, cov: NDArray[numpy.float64]) -> NDArray[numpy.float64]:
-        np = self._np
-        root: NDArray[numpy.float64]
-        try:
-            root = np.linalg.cholesky(cov)
-        except np.linalg.LinAlgError:  # a rounding away from it
-            root = np.linalg.cholesky(cov + 1e-9 * np.eye(len(cov)))
-        return root
 
     def overlap(self, k: int, rng: numpy.random.Generator, count: int = 200) -> float:
         """Return which share of the best `k` is expected to be truly among them."""

@@ -1,0 +1,18 @@
+"""The suite `tournament`: how many matches it takes to know who is best, and how sure that is."""
+
+from __future__ import annotations
+
+from agentflow_bench.measure import Suite
+from agentflow_bench.tournament.ratings import ARRIVALS, BIAS, MATCHES, STOP
+from agentflow_bench.tournament.running import ASYNCHRONY, COST
+
+__all__ = ["suite"]
+
+
+def suite() -> Suite:
+    """Return the suite."""
+    return Suite(
+        "tournament",
+        "Tournaments of simulated items and judges: matches needed, doubt told, time not waited.",
+        [MATCHES, BIAS, ARRIVALS, STOP, ASYNCHRONY, COST],
+    )
