@@ -35,6 +35,7 @@ SUITES = {
     "overcooked": "Overcooked: slow thinking beside a fast loop; without --agent, what is proved without it.",
     "plans": "Plans: what a step costs, how good a schedule is, what a crash leaves.",
     "review": "Reviews: rounds of reviewers over a table of records, without a barrier.",
+    "tournament": "Tournaments: matches needed to know who is best, and no round that waits.",
     "foundation": "The foundation: start-up, agents, endpoints, the journal, AsyncHow.",
 }
 
