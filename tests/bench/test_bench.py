@@ -102,7 +102,7 @@ def test_comparing_what_is_no_result(tmp_path: Path, text: str) -> None:
     file.write_text('{"bench": "sums", "n": 1}')
     with pytest.raises(UserError, match=r"by their rows, in a\.jsonl"):
         compare(file, file)
-    with pytest.raises(UserError, match="two .jsonl files"):
+    with pytest.raises(UserError, match=r"two \.jsonl files"):
         compare(tmp_path / "a.jsonl", file)
 
 

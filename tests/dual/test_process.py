@@ -17,7 +17,7 @@ from agentflow.dual.report import DualReport
 from agentflow.dual.slots import Slot
 from agentflow.dual.slow import InFlight, Slow, every, on, when
 from agentflow.dual.stale import StalePolicy, Verdict
-from agentflow.errors import RunError, UserError
+from agentflow.errors import RunError
 from agentflow.runtime.loop import new_loop, run_in
 from agentflow.testing import FakeEndpoint
 from agentflow_protocols.trace import Custom, Event
@@ -484,42 +484,3 @@ async def test_a_game_is_not_gone_on_with(tmp_path: object) -> None:
         with pytest.raises(RunError, match="begin a new one"):
             await runtime.run(dual, key="game")
         assert (await runtime.run(dual, key="another")).output.done
-
-
-@pytest.mark.parametrize(
-    ("make", "fault"),
-    [
-        (lambda: DualProcess(Road(), fast=obey, default="on", tick=0), "a tick is seconds above 0"),
-        (lambda: DualProcess(Road(), fast=obey, default="on", ticks=0), "ticks must be 1 or more"),
-        (lambda: DualProcess(Road(), fast=obey, default="on", deadline=1), "at most a tick"),
-        (
-            lambda: DualProcess(Road(), fast=obey, default="on", slow=[Slow("a", says("x"), into="b")]),
-            "no slot",
-        ),
-        (
-            lambda: DualProcess(Road(), fast=obey, default="on", slow=[Slow("a", says("x"))] * 2),
-            "the same name",
-        ),
-        (lambda: DualProcess(Road(), fast=obey, default="on", policy=object()), "give state="),  # type: ignore[arg-type]
-        (lambda: DualProcess(Road(), fast=obey, default="sleep", ticks=3), None),
-        (lambda: DualProcess(Road(), fast=says("x"), default="on"), "which never waits"),  # type: ignore[arg-type]
-        (lambda: DualProcess(Road(), fast="on", default="on"), "a plain function"),  # type: ignore[arg-type]
-        (lambda: Slow("a b", says("x")), "is an identifier"),
-        (lambda: Slow("a", says("x"), []), "nothing starts it"),
-        (lambda: Slow("a", says("x"), inflight="maybe"), "inflight is"),  # type: ignore[arg-type]
-        (lambda: Slow("a", says("x"), timeout=0), "timeout is seconds above 0"),
-        (lambda: Slow("a", Agent(FakeEndpoint([]))), "an agent needs prompt="),
-        (lambda: Slow("a", 3), "an async function or an agent"),
-        (lambda: every(0), "ticks are 1 or more"),
-        (lambda: StalePolicy(max_age=-1), "0 or more"),
-        (lambda: StalePolicy(changed="keep"), "apply, rebase or drop"),  # type: ignore[arg-type]
-        (lambda: Slot(str, ttl=0), "1 or more"),
-    ],
-)
-def test_wrong_arguments_are_told_at_once(make: Callable[[], object], fault: str | None) -> None:
-    if fault is None:  # only the environment knows that its default is refused
-        with pytest.raises(UserError, match="the default action is refused at tick 0"):
-            play(DualProcess(Road(), fast=lambda now: "sleep", default="sleep", ticks=3))
-        return
-    with pytest.raises(UserError, match=fault):
-        make()
