@@ -15,7 +15,7 @@ from agentflow.errors import UserError
 if TYPE_CHECKING:
     from agentflow.runtime.context import Context, Runnable
 
-__all__ = ["Judge", "Match", "Mode", "Verdict", "verdict_of"]
+__all__ = ["Judge", "Match", "Mode", "Verdict", "judged", "verdict_of"]
 
 Item = TypeVar("Item")
 Mode: TypeAlias = Literal["single", "debate"]

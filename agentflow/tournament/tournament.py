@@ -90,13 +90,7 @@ class Tournament(Generic[Item]):
                 raise UserError(f"{name}: {what} must be {least} or more, not {number}")
         if objective not in ("top_k", "full_order"):
             raise UserError(f"{name}: objective is top_k or full_order, not {objective!r}")
-        if stop_overlap is not None and not 0 < stop_overlap <= 1:
-            raise UserError(f"{name}: stop_overlap lies above 0 and at most at 1, not {stop_overlap:g}")
-        if match_timeout is not None and not match_timeout > 0:
-            raise UserError(f"{name}: match_timeout is seconds above 0, not {match_timeout:g}")
-        strange = sorted(set(weights) - set(WEIGHTS))
-        if strange or any(not weight >= 0 for weight in weights.values()):
-            raise UserError(f"{name}: weights are numbers of 0 or more for {', '.join(WEIGHTS)}")
+        _check(name, stop_overlap, match_timeout, weights)
         if not items and generate is None:
             raise UserError(f"{name}: there is nothing to compare: give items= or generate=")
         self.goal = goal
@@ -131,3 +125,14 @@ class Tournament(Generic[Item]):
         play: Play[Item] = Play(self, context)
         context.state.live = play
         return await play.work([*self.items, *(input or ())])
+
+
+def _check(
+    name: str, stop_overlap: float | None, match_timeout: float | None, weights: Mapping[str, float]
+) -> None:
+    if stop_overlap is not None and not 0 < stop_overlap <= 1:
+        raise UserError(f"{name}: stop_overlap lies above 0 and at most at 1, not {stop_overlap:g}")
+    if match_timeout is not None and not match_timeout > 0:
+        raise UserError(f"{name}: match_timeout is seconds above 0, not {match_timeout:g}")
+    if set(weights) - set(WEIGHTS) or not all(weight >= 0 for weight in weights.values()):
+        raise UserError(f"{name}: weights are numbers of 0 or more for {', '.join(WEIGHTS)}")

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from agentflow.tournament import Pairs, Posterior, ladder, swiss
 
-__all__ = ["Elo", "Rule", "Score", "World", "played", "score", "tau"]
+__all__ = ["Elo", "Rule", "Score", "World", "means_of", "played", "score", "tau"]
 
 Floats: TypeAlias = NDArray[np.float64]
 Rule: TypeAlias = Literal["ladder", "swiss", "random"]
