@@ -15,9 +15,8 @@ from collections.abc import Collection, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
-import yaml
-
 from agentflow.errors import UserError
+from agentflow_protocols.workflow.document import read_document
 
 __all__ = ["is_suite_file", "read_suite"]
 
@@ -39,7 +38,7 @@ def read_suite(path: Path, options: Mapping[str, Collection[str]]) -> list[str]:
         raise UserError(f"{path}: `bench:` is one of {', '.join(options)}, not {bench!r}")
     words = [bench]
     for key, value in data.items():
-        option = f"--{str(key).replace('_', '-')}"
+        option = f"--{key.replace('_', '-')}"
         if option not in options[bench]:
             near = get_close_matches(option, options[bench], 1)
             hint = f" (did you mean `{near[0].removeprefix('--')}`?)" if near else ""
@@ -48,18 +47,17 @@ def read_suite(path: Path, options: Mapping[str, Collection[str]]) -> list[str]:
     return words
 
 
-def _read(path: Path) -> dict[object, object]:
+def _read(path: Path) -> dict[str, object]:
     try:
-        data = yaml.safe_load(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: {getattr(error, 'strerror', None) or 'it is not UTF-8'}") from None
-    except (yaml.YAMLError, RecursionError) as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f":{mark.line + 1}" if mark is not None else ""
-        raise UserError(f"{path}{where}: {getattr(error, 'problem', None) or 'no YAML'}") from None
-    if not isinstance(data, dict):
+        text = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}") from None
+    document, problems = read_document(text, str(path))
+    if problems and text.strip():
+        raise UserError(str(problems[0]))
+    if not isinstance(document.value, dict):
         raise UserError(f"{path}: a suite is `bench: NAME` and options, a key each")
-    return data
+    return dict(document.value)
 
 
 def _words(path: Path, option: str, value: object) -> Sequence[str]:

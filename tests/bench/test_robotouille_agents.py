@@ -378,8 +378,10 @@ def test_the_suites_here_are_read(file: Path) -> None:
         ("bench: robotouille\nagent: {a: b}\n", "agent is a text"),
         ("bench: robotouille\nagent: [[a]]\n", "agent is a list of"),
         ("- a\n", "a suite is"),
+        ("bench: robotouille\nagent: planner\nagent: react\n", "`agent` is here twice"),
         ("a: [\n", r"s\.yaml:2"),
-        ("a: &x [*x, *x]\nb: *y\n", r"s\.yaml:2"),
+        ("a: &x [*x, *x]\nb: *y\n", r"s\.yaml:1:8: the alias `x` stands inside itself"),
+        ("", "a suite is"),
     ],
 )
 def test_suites_that_are_none(here: Path, text: str, fault: str) -> None:
