@@ -236,6 +236,7 @@ class Play(Generic[Item]):
         async def ask(context: Context[object], input: None) -> str | None:
             return await judged(judge, context, match)
 
+        await self._context.ledger.barrier()  # the pick is known before anybody is asked
         own = asyncio.timeout(self._said.match_timeout)
         try:
             async with own:

@@ -319,7 +319,7 @@ WORKER = """
 import asyncio, json, os, random, sys
 from agentflow import Runtime
 from agentflow.tournament import Tournament
-journal, die, asked = sys.argv[1], int(sys.argv[2]), sys.argv[3]
+journal, die, asked, at_once = sys.argv[1], int(sys.argv[2]), sys.argv[3], int(sys.argv[4])
 count = 0
 
 async def judge(context, match):
@@ -329,41 +329,52 @@ async def judge(context, match):
         os.kill(os.getpid(), 9)
     with open(asked, "a") as file:
         file.write(f"{match.number} {match.first} {match.second}\\n")
+    if at_once > 1:
+        await asyncio.sleep(random.random() / 100)
     chance = random.Random(f"{match.number} {match.first} {match.second}")
     return "first" if match.first - match.second + chance.gauss(0, 3) > 0 else "second"
 
 async def main():
     async with Runtime(journal) as runtime:
         tournament = Tournament(
-            "g", judge=judge, items=range(10), concurrency=1, max_matches=60, stop_overlap=None
+            "g", judge=judge, items=range(10), concurrency=at_once, max_matches=60, stop_overlap=None
         )
         report = (await runtime.run(tournament, key="t")).output
-        print(json.dumps([[each.item, each.quality, each.matches] for each in report.ranking]))
+        print(json.dumps(
+            {
+                "ranking": [[each.item, each.quality, each.matches] for each in report.ranking],
+                "numbers": [each.number for each in report.matches],
+            }
+        ))
 
 asyncio.run(main())
 """
 
 
-def test_killed_anywhere_and_gone_on_with_it_ends_as_if_nothing_had_been(tmp_path: Path) -> None:
-    script = tmp_path / "worker.py"
+def sit(folder: Path, name: str, die: int, at_once: int) -> str:
+    """Play in a process that kills itself when it judges for the `die`th time; return what it printed."""
+    script = folder / "worker.py"
     script.write_text(WORKER)
+    paths = [str(folder / f"{name}.db"), str(die), str(folder / f"{name}.txt"), str(at_once)]
+    command = [sys.executable, str(script), *paths]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=dict(os.environ))
+    assert done.returncode in (0, -9), done.stderr
+    return done.stdout
 
-    def sit(name: str, die: int) -> str:
-        paths = [str(tmp_path / f"{name}.db"), str(die), str(tmp_path / f"{name}.txt")]
-        done = subprocess.run(
-            [sys.executable, str(script), *paths],
-            capture_output=True,
-            text=True,
-            timeout=60,
-            env=dict(os.environ),
-        )
-        assert done.returncode in (0, -9), done.stderr
-        return done.stdout
 
-    whole = sit("whole", 0)
-    for die in (7, 25, 13):
-        assert sit("killed", die) == ""
-    assert json.loads(sit("killed", 0)) == json.loads(whole)
+def test_killed_anywhere_and_gone_on_with_it_ends_as_if_nothing_had_been(tmp_path: Path) -> None:
+    whole = sit(tmp_path, "whole", 0, 1)
+    for die in (7, 25):
+        assert sit(tmp_path, "killed", die, 1) == ""
+    assert json.loads(sit(tmp_path, "killed", 0, 1)) == json.loads(whole)
     lines = (tmp_path / "killed.txt").read_text().splitlines()
     assert {line.split()[0] for line in lines} == {str(number) for number in range(1, 61)}
     assert len(set(lines)) == 60, "a match that is judged again after a crash is the same match"
+
+
+def test_killed_with_many_matches_under_way_each_counts_once(tmp_path: Path) -> None:
+    assert sit(tmp_path, "killed", 30, 8) == ""
+    report = json.loads(sit(tmp_path, "killed", 0, 8))
+    assert sorted(report["numbers"]) == list(range(1, 61))
+    assert sum(matches for _, _, matches in report["ranking"]) == 120
+    assert len(set((tmp_path / "killed.txt").read_text().splitlines())) == 60
