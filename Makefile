@@ -21,7 +21,7 @@ demo-local: .venv/.local-stamp  ## stream, constrain and interrupt a small model
 
 test: .venv/.dev-stamp  ## run every check: tests, types, lint, layers, docs
 	@$(MAKE) --no-print-directory .venv/.local-stamp || echo "no local model here: its tests are skipped"
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 3 --dist loadfile
 
 bench: .venv/.dev-stamp  ## measure every suite and write the reports in benchmarks/results
 	$(BIN)/agentflow bench foundation

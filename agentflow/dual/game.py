@@ -235,12 +235,14 @@ class Game(Generic[Seen, Action, Snapshot]):
         by = "fast"
         dual = self._dual
         if dual.policy is not None and dual.state is not None:
-            chosen = await dual.policy.act(dual.state(now.seen), now.tick)
-            if chosen.fault is not None:
-                self._report.strikes += 1
-                self._fault(f"tick {now.tick}: {chosen.fault}")
-            if chosen.action is not None:
-                now, by = replace(now, wish=chosen.action), "policy"
+            state = self._asked("state", dual.state, now.seen)
+            if state is not None:  # else no policy is asked in this tick
+                chosen = await dual.policy.act(state, now.tick)
+                if chosen.fault is not None:
+                    self._report.strikes += 1
+                    self._fault(f"tick {now.tick}: {chosen.fault}")
+                if chosen.action is not None:
+                    now, by = replace(now, wish=chosen.action), "policy"
         began = time.perf_counter()
         try:
             action = dual.fast(now)

@@ -50,3 +50,19 @@ def test_wrong_arguments_are_told_at_once(make: Callable[[], object], fault: str
         return
     with pytest.raises(UserError, match=fault):
         make()
+
+
+def test_a_state_that_raises_leaves_the_choice_to_the_fast_side() -> None:
+    class Never:
+        """A policy that nobody may ask."""
+
+        async def act(self, state: object, tick: int) -> object:
+            raise AssertionError("asked without a state")
+
+    def state(seen: str) -> str:
+        raise KeyError(seen)
+
+    road = Road(10)
+    report = play(DualProcess(road, fast=obey, default="on", policy=Never(), state=state))  # type: ignore[arg-type]
+    assert (report.ticks, report.by["fast"], report.seen) == (10, 10, None)
+    assert "KeyError" in report.faults[0]
