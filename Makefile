@@ -32,6 +32,8 @@ bench: .venv/.dev-stamp  ## measure every suite and write the reports in benchma
 	$(BIN)/agentflow bench batch
 	$(BIN)/agentflow bench robotouille
 	$(BIN)/agentflow bench dual
+	$(BIN)/agentflow bench tournament
+	$(BIN)/agentflow bench review
 	$(BIN)/python -m pytest -m slow
 
 docs: .venv/.docs-stamp  ## build the documentation site into site/
