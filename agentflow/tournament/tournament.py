@@ -91,6 +91,7 @@ class Tournament(Generic[Item]):
         if objective not in ("top_k", "full_order"):
             raise UserError(f"{name}: objective is top_k or full_order, not {objective!r}")
         _check(name, stop_overlap, match_timeout, weights)
+        _check_judges(name, {"judge": judge, "debate": debate})
         if not items and generate is None:
             raise UserError(f"{name}: there is nothing to compare: give items= or generate=")
         self.goal = goal
@@ -125,6 +126,13 @@ class Tournament(Generic[Item]):
         play: Play[Item] = Play(self, context)
         context.state.live = play
         return await play.work([*self.items, *(input or ())])
+
+
+def _check_judges(name: str, judges: Mapping[str, object]) -> None:
+    """Raise `UserError` for what judges nothing."""
+    for what, who in judges.items():
+        if who is not None and not callable(who) and not hasattr(who, "__run__"):
+            raise UserError(f"{name}: {what} is an async function or an agent, not {str(who)[:60]!r}")
 
 
 def _check(

@@ -307,6 +307,8 @@ def test_what_is_no_tournament_is_told() -> None:
     for given, told in (
         ({"k": 0}, "k must be 1 or more"),
         ({"items": []}, "nothing to compare"),
+        ({"judge": 3}, "judge is an async function or an agent, not '3'"),
+        ({"debate": "twice"}, "debate is an async function or an agent"),
         ({"objective": "best"}, "objective is"),
         ({"weights": {"mach": 1.0}}, "weights are"),
         ({"stop_overlap": 2.0}, "stop_overlap lies"),
