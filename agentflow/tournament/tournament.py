@@ -90,8 +90,7 @@ class Tournament(Generic[Item]):
                 raise UserError(f"{name}: {what} must be {least} or more, not {number}")
         if objective not in ("top_k", "full_order"):
             raise UserError(f"{name}: objective is top_k or full_order, not {objective!r}")
-        _check(name, stop_overlap, match_timeout, weights)
-        _check_judges(name, {"judge": judge, "debate": debate})
+        _check(name, stop_overlap, match_timeout, weights, {"judge": judge, "debate": debate})
         if not items and generate is None:
             raise UserError(f"{name}: there is nothing to compare: give items= or generate=")
         self.goal = goal
@@ -128,16 +127,16 @@ class Tournament(Generic[Item]):
         return await play.work([*self.items, *(input or ())])
 
 
-def _check_judges(name: str, judges: Mapping[str, object]) -> None:
-    """Raise `UserError` for what judges nothing."""
+def _check(
+    name: str,
+    stop_overlap: float | None,
+    match_timeout: float | None,
+    weights: Mapping[str, float],
+    judges: Mapping[str, object],
+) -> None:
     for what, who in judges.items():
         if who is not None and not callable(who) and not hasattr(who, "__run__"):
             raise UserError(f"{name}: {what} is an async function or an agent, not {str(who)[:60]!r}")
-
-
-def _check(
-    name: str, stop_overlap: float | None, match_timeout: float | None, weights: Mapping[str, float]
-) -> None:
     if stop_overlap is not None and not 0 < stop_overlap <= 1:
         raise UserError(f"{name}: stop_overlap lies above 0 and at most at 1, not {stop_overlap:g}")
     if match_timeout is not None and not match_timeout > 0:
