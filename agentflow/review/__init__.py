@@ -32,21 +32,25 @@ asyncio.run(main())
 
 from __future__ import annotations
 
+from agentflow.review.conditions import When, decided, decision_of, disagreement, score_of, scored
 from agentflow.review.records import Record, read_records
-from agentflow.review.reviewer import Reviewer, Screening, abstraction, scoring, title_abstract
-from agentflow.review.rounds import (
-    ReviewReport,
-    ReviewRounds,
-    Round,
-    Row,
-    Spent,
-    disagreement,
-    score_of,
-    scored,
+from agentflow.review.report import ReviewFailed, ReviewReport, Row, Spent
+from agentflow.review.reviewer import (
+    Example,
+    Reviewer,
+    Screening,
+    abstraction,
+    decision,
+    scoring,
+    title_abstract,
 )
+from agentflow.review.rounds import OnFault, ReviewRounds, Round
 
 __all__ = [
+    "Example",
+    "OnFault",
     "Record",
+    "ReviewFailed",
     "ReviewReport",
     "ReviewRounds",
     "Reviewer",
@@ -54,7 +58,11 @@ __all__ = [
     "Row",
     "Screening",
     "Spent",
+    "When",
     "abstraction",
+    "decided",
+    "decision",
+    "decision_of",
     "disagreement",
     "read_records",
     "score_of",

@@ -2,34 +2,35 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
-from typing import cast
+from typing import NoReturn, cast
 
 from agentflow.errors import UserError
+from agentflow.review.ris import Fields, read_ris
 from agentflow_protocols.chat import Json
 
-__all__ = ["Record", "read_records"]
+__all__ = ["SUFFIXES", "Record", "near", "read_records"]
 
-_RIS = re.compile(r"^([A-Z][A-Z0-9])  -(?: (.*))?$")
-_RIS_NAMES = {
-    **dict.fromkeys(("TI", "T1", "CT"), "title"),
-    **dict.fromkeys(("AB", "N2"), "abstract"),
-    **dict.fromkeys(("AU", "A1", "A2"), "authors"),
-    **dict.fromkeys(("PY", "Y1"), "year"),
-    **dict.fromkeys(("JO", "JF", "T2"), "journal"),
-    "DO": "doi",
-    "KW": "keywords",
-    "UR": "url",
-    "TY": "type",
-    "ID": "id",
+SUFFIXES = (".csv", ".tsv", ".jsonl", ".ris", ".nbib")
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_LONG_CELL = 64 * 1024 * 1024
+
+# What exporters call the columns that reviewers look for.
+_ALIASES = {
+    "title": ("article title", "document title"),
+    "abstract": ("abstract note",),
+    "keywords": ("author keywords", "manual tags"),
+    "year": ("publication year",),
 }
-_LISTS = ("authors", "keywords")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +43,25 @@ class Record:
     @property
     def title(self) -> str:
         """Its title, "" without one."""
-        return str(self.fields.get("title") or "")
+        return str(self.get("title") or "")
+
+    def get(self, name: str) -> Json:
+        """Return a field, None without one: `title` is also found as `Title` or `Article Title`."""
+        if name in self.fields:
+            return self.fields[name]
+        wanted = (name.casefold(), *_ALIASES.get(name.casefold(), ()))
+        known = {each.casefold(): value for each, value in self.fields.items()}
+        return next((known[each] for each in wanted if each in known), None)
 
     def as_text(self, names: Sequence[str] = ()) -> str:
         """Return its fields, or those named, a line each, as a reviewer reads them."""
-        chosen = {name: self.fields.get(name) for name in names} if names else self.fields
-        lines = [f"{name}: {_plain(value)}" for name, value in chosen.items() if value not in (None, "", [])]
+        chosen = {name: self.get(name) for name in names} if names else self.fields
+        lines = [f"{name}: {_plain(value)}" for name, value in chosen.items() if not _is_empty(value)]
         return "\n".join(lines) or "(the record is empty)"
+
+
+def _is_empty(value: Json) -> bool:
+    return value is None or value == [] or value == {} or (isinstance(value, str) and not value.strip())
 
 
 def _plain(value: Json) -> str:
@@ -59,105 +72,108 @@ def _plain(value: Json) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def read_records(path: str | Path, *, id_field: str = "id") -> list[Record]:
-    """Return the records of a `.csv`, `.tsv`, `.jsonl` or `.ris` file.
+def near(name: str, names: Iterable[str]) -> str:
+    """Return ` (did you mean `x`?)` for the name nearest to `name`, or nothing."""
+    found = get_close_matches(name, list(names), 1)
+    return f" (did you mean `{found[0]}`?)" if found else ""
 
-    A record without `id_field` is named by its number, `r1`, `r2` and so on. Raises `UserError` with the
-    line of what is no record, for a file of another kind, and for an id that comes twice.
+
+def read_records(path: str | Path, *, id_field: str | None = "id") -> list[Record]:
+    """Return the records of a `.csv`, `.tsv`, `.jsonl`, `.ris` or (PubMed's) `.nbib` file.
+
+    A record without `id_field` is named by its number, `r1`, `r2` and so on; all are with None. Raises
+    `UserError` with the line of what is no record, for a file of another kind, for an id that comes
+    twice, and for an `id_field` (other than `id`) that no record has.
     """
     file = Path(path)
-    readers = {".csv": _csv, ".tsv": _csv, ".jsonl": _jsonl, ".ris": _ris}
-    reader = readers.get(file.suffix.lower())
-    if reader is None:
-        raise UserError(f"{file}: records are read from {', '.join(readers)} files")
-    try:
-        text = file.read_text("utf-8-sig")
-    except OSError as error:
-        raise UserError(f"{file}: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        raise UserError(f"{file}: it is not UTF-8 (byte {error.start})") from None
+    suffix = file.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise UserError(f"{file}: records are read from {', '.join(SUFFIXES)} files")
+    text = _text(file)
+    if suffix in (".csv", ".tsv"):
+        found = _csv(file, text, "\t" if suffix == ".tsv" else ",")
+    elif suffix == ".jsonl":
+        found = _jsonl(file, _lines(text))
+    else:
+        found = read_ris(str(file), _lines(text))
     records: dict[str, Record] = {}
-    for number, (line, fields) in enumerate(reader(file, text), 1):
-        given = fields.get(id_field)
-        name = str(given) if given not in (None, "") else f"r{number}"
+    columns: dict[str, None] = {}
+    for number, (line, fields) in enumerate(found, 1):
+        columns.update(dict.fromkeys(fields))
+        given = None if id_field is None else fields.get(id_field)
+        name = f"r{number}" if _is_empty(given) else given if isinstance(given, str) else json.dumps(given)
         if name in records:
-            raise UserError(f"{file}:{line}: a second record has the id {name[:60]!r}")
+            raise UserError(
+                f"{file}:{line}: a second record has the id {name[:60]!r}; name another `id_field`, or none"
+                " at all: records are then numbered"
+            )
         records[name] = Record(name, fields)
     if not records:
         raise UserError(f"{file}: it holds no records")
+    if id_field not in (None, "id", *columns):
+        raise UserError(f"{file}: no record has a field `{id_field}`{near(str(id_field), columns)}")
     return list(records.values())
 
 
-Fields = dict[str, Json]
-
-
-def _csv(file: Path, text: str) -> Iterator[tuple[int, Fields]]:
-    delimiter = "\t" if file.suffix.lower() == ".tsv" else ","
-    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+def _text(file: Path) -> str:
     try:
-        names = reader.fieldnames or []
-        if len(set(names)) < len(names):
-            raise UserError(f"{file}:1: two columns have the same name")
-        for row in reader:
-            if None in row or None in row.values():
+        data = file.read_bytes()
+    except OSError as error:
+        raise UserError(f"{file}: {error.strerror}") from None
+    encoding = "utf-16" if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
+    try:
+        return data.decode(encoding)
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"{file}: it is not {encoding[:6].upper().rstrip('-')} (byte {error.start}); save it as UTF-8"
+        ) from None
+
+
+def _lines(text: str) -> Iterator[str]:
+    """Yield lines as editors count them: the other separators of Unicode stand inside values."""
+    return (line.rstrip("\n") for line in io.StringIO(text, newline=None))
+
+
+def _csv(file: Path, text: str, delimiter: str) -> Iterator[tuple[int, Fields]]:
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    limit = csv.field_size_limit(_LONG_CELL)
+    try:
+        names = [name.strip() for name in next(reader, [])]
+        named = [name for name in names if name]
+        if len(set(named)) < len(named):
+            twice = next(name for name in named if named.count(name) > 1)
+            raise UserError(f"{file}:1: two columns have the same name, `{twice[:60]}`")
+        for cells in reader:
+            if not any(cell.strip() for cell in cells):
+                continue
+            beyond = [cell for name, cell in zip(names, cells, strict=False) if not name] + cells[
+                len(names) :
+            ]
+            if len(cells) < len(names) or any(cell.strip() for cell in beyond):
                 raise UserError(
-                    f"{file}:{reader.line_num}: the row has not {len(names)} cells, as the head has"
+                    f"{file}:{reader.line_num}: the row has not {len(named)} cells, as the head has"
                 )
-            if any(cell.strip() for cell in row.values()):
-                yield reader.line_num, cast("Fields", dict(row))
+            yield reader.line_num, {name: cell for name, cell in zip(names, cells, strict=False) if name}
     except csv.Error as error:
         raise UserError(f"{file}:{reader.line_num}: {error}") from None
+    finally:
+        csv.field_size_limit(limit)
 
 
-def _jsonl(file: Path, text: str) -> Iterator[tuple[int, Fields]]:
-    for number, line in enumerate(text.splitlines(), 1):
+def _jsonl(file: Path, lines: Iterator[str]) -> Iterator[tuple[int, Fields]]:
+    for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         try:
-            fields = json.loads(line)
+            fields = json.loads(line, parse_constant=_refuse)
         except (ValueError, RecursionError) as error:
             raise UserError(f"{file}:{number}: no JSON: {error}") from None
         if not isinstance(fields, dict):
             raise UserError(f"{file}:{number}: a record is a JSON object")
+        if "\\u" in line and _SURROGATE.search(json.dumps(fields, ensure_ascii=False)):
+            raise UserError(f"{file}:{number}: a \\uXXXX escape stands for half a character")
         yield number, fields
 
 
-def _ris(file: Path, text: str) -> Iterator[tuple[int, Fields]]:
-    """Yield the records of a RIS file: tags of two letters, each record closed by `ER`."""
-    fields: Fields = {}
-    begun, last = 0, ""
-    for number, line in enumerate(text.splitlines(), 1):
-        found = _RIS.match(line.rstrip())
-        if found is None:
-            if not line.strip():
-                continue
-            if not last:
-                raise UserError(f"{file}:{number}: no RIS: a line begins with a tag, such as `TI  - A title`")
-            _add(fields, last, line.strip(), more=True)
-            continue
-        tag, value = found[1], (found[2] or "").strip()
-        if tag == "ER":
-            if begun:
-                yield begun, fields
-            fields, begun, last = {}, 0, ""
-            continue
-        begun = begun or number
-        last = _RIS_NAMES.get(tag, tag)
-        _add(fields, last, value)
-    if begun:
-        raise UserError(f"{file}:{begun}: the record is not closed by `ER  -`")
-
-
-def _add(fields: Fields, name: str, value: str, *, more: bool = False) -> None:
-    known = fields.get(name)
-    if name in _LISTS:
-        listed = cast("list[Json]", known) if isinstance(known, list) else []
-        if more and listed:
-            listed[-1] = f"{listed[-1]} {value}"
-            fields[name] = listed
-        else:
-            fields[name] = [*listed, value]
-    elif isinstance(known, str) and known:
-        fields[name] = f"{known} {value}" if more else f"{known}; {value}"
-    else:
-        fields[name] = value
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is no number of JSON")

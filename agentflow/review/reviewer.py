@@ -2,32 +2,62 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias, cast
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias, cast
 
 import pydantic
 
-from agentflow.agent import Agent
+from agentflow.agent import Agent, JsonSchema
+from agentflow.agent.output import Invalid, OutputType
 from agentflow.errors import UserError
-from agentflow.review.records import Record
+from agentflow.review.records import Record, near
 from agentflow.runtime import Context
-from agentflow_protocols.chat import Json
+from agentflow.runtime.ledger import digest
+from agentflow_protocols.chat import Json, Settings
 
 if TYPE_CHECKING:
     from agentflow.endpoints import Endpoint
     from agentflow.session import Carrier
 
-__all__ = ["Reviewer", "Screening", "abstraction", "scoring", "title_abstract"]
+__all__ = [
+    "SCREENED",
+    "Example",
+    "Reviewer",
+    "Screening",
+    "abstraction",
+    "abstraction_type",
+    "decision",
+    "decision_type",
+    "scoring",
+    "scoring_type",
+    "title_abstract",
+    "vote_fault",
+]
 
 Look: TypeAlias = Callable[[Context[object], Record, Mapping[str, Json]], Awaitable[object]]
+Answer: TypeAlias = type[pydantic.BaseModel] | JsonSchema
+
+SCREENED = ("title", "abstract", "keywords")
+"""The fields that a title and abstract reviewer is told unless it names others."""
+
+_WHY = "Why, in a sentence or two."
 
 
 class Screening(pydantic.BaseModel):
     """What a title and abstract reviewer says."""
 
-    reasoning: str = pydantic.Field(description="Why, in a sentence or two.")
+    reasoning: str = pydantic.Field(description=_WHY)
     score: int = pydantic.Field(ge=1, le=5, description="1: surely exclude, 3: unsure, 5: surely include.")
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A record, as its fields, and the vote that is right for it, as a reviewer of a model is shown them."""
+
+    record: Mapping[str, Json]
+    vote: Mapping[str, Json]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +65,15 @@ class Reviewer:
     """A reviewer by name. `look` is an async function of a Context, a record and the votes so far.
 
     What it returns is its vote: JSON, or anything that pydantic can write as JSON. `title_abstract`,
-    `scoring` and `abstraction` make reviewers of a model, `of_agent` of any agent.
+    `scoring`, `decision` and `abstraction` make reviewers of a model, `of_agent` of any agent. `fields`
+    are those that it reads, all where none are named. `version` names what it goes by: a run that goes
+    on asks a reviewer anew whose version has changed.
     """
 
     name: str
     look: Look
+    fields: tuple[str, ...] = ()
+    version: str = ""
 
     def __post_init__(self) -> None:
         if not self.name.isidentifier():
@@ -47,14 +81,19 @@ class Reviewer:
 
     @staticmethod
     def of_agent(
-        name: str, agent: Agent[object, object], prompt: Callable[[Record, Mapping[str, Json]], str]
+        name: str,
+        agent: Agent[object, object],
+        prompt: Callable[[Record, Mapping[str, Json]], str],
+        *,
+        fields: Sequence[str] = (),
+        version: str = "",
     ) -> Reviewer:
         """Return a reviewer that asks an agent `prompt(record, votes)`; its output is the vote."""
 
         async def look(context: Context[object], record: Record, votes: Mapping[str, Json]) -> object:
             return (await context.run(agent, prompt(record, votes), key="look")).output
 
-        return Reviewer(name, look)
+        return Reviewer(name, look, tuple(fields), version)
 
 
 def title_abstract(
@@ -63,20 +102,33 @@ def title_abstract(
     *,
     include: str,
     exclude: str = "",
-    fields: Sequence[str] = ("title", "abstract", "keywords"),
+    fields: Sequence[str] = SCREENED,
+    background: str = "",
+    examples: Sequence[Example] = (),
+    settings: Settings | None = None,
 ) -> Reviewer:
-    """Return a reviewer that scores from 1 to 5 whether a record belongs into a review (`Screening`)."""
+    """Return a reviewer that scores from 1 to 5 whether a record belongs into a review (`Screening`).
+
+    `background` is told beside the criteria; `examples` show records and their right votes.
+    """
     criteria = f"Include: {include}" + (f"\nExclude: {exclude}" if exclude else "")
-    instructions = (
+    task = (
         "You screen records for a review by title and abstract. Judge by these criteria alone; what the"
         f" record does not say is unknown, not false.\n{criteria}"
     )
-    agent = Agent(model, name=name, instructions=instructions, output=Screening)
-    return Reviewer.of_agent(name, cast("Agent[object, object]", agent), _told(fields))
+    return _of_model(name, model, task, Screening, fields, background, examples, settings)
 
 
 def scoring(
-    name: str, model: Endpoint | Carrier, *, task: str, scale: Mapping[int, str], fields: Sequence[str] = ()
+    name: str,
+    model: Endpoint | Carrier,
+    *,
+    task: str,
+    scale: Mapping[int, str],
+    fields: Sequence[str] = (),
+    background: str = "",
+    examples: Sequence[Example] = (),
+    settings: Settings | None = None,
 ) -> Reviewer:
     """Return a reviewer that gives a score of a scale, such as `{1: "poor", 2: "fair", 3: "good"}`.
 
@@ -84,27 +136,40 @@ def scoring(
     """
     if len(scale) < 2:
         raise UserError(f"reviewer {name}: a scale has two scores or more")
-    steps = "; ".join(f"{score}: {meaning}" for score, meaning in scale.items())
-    output = pydantic.create_model(
-        "Score",
-        reasoning=(str, pydantic.Field(description="Why, in a sentence or two.")),
-        score=(int, pydantic.Field(description=steps, json_schema_extra={"enum": list(scale)})),
-    )
-    agent = Agent(model, name=name, instructions=f"{task}\nScores: {steps}.", output=output)
+    told = f"{task}\nScores: {_steps(scale)}."
+    return _of_model(name, model, told, scoring_type(scale), fields, background, examples, settings)
 
-    async def look(context: Context[object], record: Record, votes: Mapping[str, Json]) -> object:
-        told = _told(fields)(record, votes)
-        vote = (await context.run(cast("Agent[object, object]", agent), told, key="look")).output
-        score = cast("int", getattr(vote, "score", None))
-        if score not in scale:
-            raise UserError(f"reviewer {name}: {score} is no score of the scale {sorted(scale)}")
-        return vote
 
-    return Reviewer(name, look)
+def decision(
+    name: str,
+    model: Endpoint | Carrier,
+    *,
+    task: str,
+    options: Mapping[str, str],
+    fields: Sequence[str] = (),
+    background: str = "",
+    examples: Sequence[Example] = (),
+    settings: Settings | None = None,
+) -> Reviewer:
+    """Return a reviewer that decides for one of some options: each by its name, with its meaning.
+
+    Its vote is `{"reasoning": …, "decision": …}`.
+    """
+    if len(options) < 2:
+        raise UserError(f"reviewer {name}: a decision is between two options or more")
+    told = f"{task}\nDecisions: {_steps(options)}."
+    return _of_model(name, model, told, decision_type(options), fields, background, examples, settings)
 
 
 def abstraction(
-    name: str, model: Endpoint | Carrier, *, wanted: Mapping[str, str], fields: Sequence[str] = ()
+    name: str,
+    model: Endpoint | Carrier,
+    *,
+    wanted: Mapping[str, str],
+    fields: Sequence[str] = (),
+    background: str = "",
+    examples: Sequence[Example] = (),
+    settings: Settings | None = None,
 ) -> Reviewer:
     """Return a reviewer that takes facts out of a record: `wanted` says what each of them is.
 
@@ -112,11 +177,92 @@ def abstraction(
     """
     if not wanted:
         raise UserError(f"reviewer {name}: nothing is wanted")
-    facts = {fact: (str | None, pydantic.Field(description=about)) for fact, about in wanted.items()}
-    output = pydantic.create_model("Facts", **cast("dict[str, tuple[type, object]]", facts))  # type: ignore[call-overload]
-    instructions = "Take these facts out of the record. Give null for what it does not say; add nothing."
-    agent = Agent(model, name=name, instructions=instructions, output=output)
-    return Reviewer.of_agent(name, cast("Agent[object, object]", agent), _told(fields))
+    told = "Take these facts out of the record. Give null for what it does not say; add nothing."
+    return _of_model(name, model, told, abstraction_type(wanted), fields, background, examples, settings)
+
+
+def scoring_type(scale: Mapping[int, str]) -> Answer:
+    """Return the type of a vote by a scale."""
+    allowed = Annotated[Literal[tuple(scale)], pydantic.BeforeValidator(_whole)]  # type: ignore[valid-type]
+    return _answer("Score", "score", allowed, _steps(scale))
+
+
+def decision_type(options: Mapping[str, str]) -> Answer:
+    """Return the type of a vote for one of some options."""
+    return _answer("Decision", "decision", Literal[tuple(options)], _steps(options))
+
+
+def abstraction_type(wanted: Mapping[str, str]) -> Answer:
+    """Return the type of a vote of facts."""
+    facts: dict[str, Json] = {
+        fact: {"anyOf": [{"type": "string"}, {"type": "null"}], "description": about}
+        for fact, about in wanted.items()
+    }
+    schema: dict[str, Json] = {"type": "object", "properties": facts, "required": list(facts)}
+    return JsonSchema({**schema, "additionalProperties": False}, "Facts")
+
+
+def vote_fault(answer: Answer, vote: Mapping[str, Json]) -> str | None:
+    """Return what is wrong with a vote of this type, None when it is one."""
+    output = OutputType[object](cast("type[object]", answer))
+    names = cast("Mapping[str, Json]", (output.schema or {}).get("properties", {}))
+    unknown = next((name for name in vote if name not in names), None)
+    if unknown is not None:
+        return f"it has no `{unknown[:60]}`; allowed: {', '.join(names)}{near(unknown, names)}"
+    try:
+        output.read(json.dumps(vote))
+    except Invalid as fault:
+        return str(fault)
+    return None
+
+
+def _answer(name: str, field: str, allowed: object, meaning: str) -> Answer:
+    fields = {
+        "reasoning": (str, pydantic.Field(description=_WHY)),
+        field: (allowed, pydantic.Field(description=meaning)),
+    }
+    return cast("Answer", pydantic.create_model(name, **cast("dict[str, tuple[type, object]]", fields)))  # type: ignore[call-overload]
+
+
+def _whole(value: object) -> object:
+    return int(value) if isinstance(value, str) and value.strip().lstrip("-").isdecimal() else value
+
+
+def _steps(meanings: Mapping[int, str] | Mapping[str, str]) -> str:
+    return "; ".join(f"{each}: {meaning}" for each, meaning in meanings.items())
+
+
+def _of_model(
+    name: str,
+    model: Endpoint | Carrier,
+    task: str,
+    answer: Answer,
+    fields: Sequence[str],
+    background: str,
+    examples: Sequence[Example],
+    settings: Settings | None,
+) -> Reviewer:
+    told = [task]
+    if background:
+        told.append(f"Background: {background}")
+    for example in examples:
+        if (fault := vote_fault(answer, example.vote)) is not None:
+            raise UserError(f"reviewer {name}: the vote of an example is none: {fault}")
+        shown = Record("", example.record).as_text(fields)
+        told.append(f"An example:\n{shown}\nIts answer: {json.dumps(example.vote, ensure_ascii=False)}")
+    instructions = "\n\n".join(told)
+    output = cast("type[object]", answer)
+    agent = Agent[object, object](
+        model, name=name, instructions=instructions, output=output, settings=settings
+    )
+    schema = json.dumps(agent.output.schema, sort_keys=True)
+    return Reviewer.of_agent(
+        name,
+        agent,
+        _told(fields),
+        fields=fields,
+        version=digest(instructions, schema, "\n".join(fields)),
+    )
 
 
 def _told(fields: Sequence[str]) -> Callable[[Record, Mapping[str, Json]], str]:
@@ -124,7 +270,7 @@ def _told(fields: Sequence[str]) -> Callable[[Record, Mapping[str, Json]], str]:
         text = record.as_text(fields)
         if not votes:
             return text
-        before = "\n".join(f"{who}: {vote}" for who, vote in votes.items())
+        before = "\n".join(f"{who}: {json.dumps(vote, ensure_ascii=False)}" for who, vote in votes.items())
         return f"{text}\n\nEarlier reviewers said:\n{before}"
 
     return prompt

@@ -3,43 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TypeAlias, cast
+from itertools import count
+from typing import Literal, TypeAlias, cast
 
 import pydantic_core
 
-from agentflow.errors import EndpointError, RunError, UserError
-from agentflow.review.records import Record
+from agentflow.errors import LimitExceeded, ProtocolError, RemoteProtocolError, RunError, UserError
+from agentflow.review.conditions import When, disagreement
+from agentflow.review.records import Record, near
+from agentflow.review.report import ReviewFailed, ReviewReport, Row, Spent
 from agentflow.review.reviewer import Reviewer
-from agentflow.runtime import Context, Result
+from agentflow.runtime import Budget, Context, Result
+from agentflow.runtime.execute import recorded_input
+from agentflow.runtime.ledger import digest
 from agentflow_protocols.chat import Json
 
-__all__ = ["ReviewReport", "ReviewRounds", "Round", "Row", "Spent", "disagreement", "score_of", "scored"]
+__all__ = ["OnFault", "ReviewRounds", "Round"]
 
+OnFault: TypeAlias = Literal["fail", "keep"]
 
-@dataclass(slots=True)
-class Row:
-    """A record and the votes on it, by round and reviewer; `faults` has those that failed."""
-
-    record: Record
-    votes: dict[str, dict[str, Json]] = field(default_factory=dict)
-    faults: dict[str, str] = field(default_factory=dict)
-
-    def as_json(self) -> dict[str, Json]:
-        """Return it as a line of the output: the record's fields, and the votes."""
-        return {
-            "id": self.record.id,
-            "record": dict(self.record.fields),
-            "votes": dict(self.votes),
-            "faults": dict(self.faults),
-        }
-
-
-When: TypeAlias = Callable[[Row], bool]
+_PATIENCE = 20  # looks of a reviewer in a round that fail one after the other, before it is given up
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,34 +48,28 @@ class Round:
         names = [each.name for each in self.reviewers]
         if not names or len(set(names)) < len(names):
             raise UserError(f"round {self.name}: it has reviewers, each with a name of its own")
+        if inspect.iscoroutinefunction(self.when):
+            raise UserError(f"round {self.name}: `when` is a plain function of a Row, which never waits")
 
 
 @dataclass(slots=True)
-class Spent:
-    """What a reviewer's looks in a round took. `cost` is USD, None when a price is unknown."""
+class _Sitting:
+    """What a run of a review has in hand."""
 
-    looks: int = 0
-    failed: int = 0
-    tokens: int = 0
-    requests: int = 0
-    cost: float | None = 0.0
+    context: Context[object]
+    report: ReviewReport
+    waiting: Iterator[Row]
+    failing: Counter[str] = field(default_factory=Counter)  # looks in a row
+    given_up: str | None = None
+    error: Exception | None = None
 
-
-@dataclass(slots=True)
-class ReviewReport:
-    """All rows in the order of the records, and what each reviewer took, as `ROUND/REVIEWER`."""
-
-    rows: list[Row] = field(default_factory=list)
-    spent: dict[str, Spent] = field(default_factory=dict)
-
-    def entered(self, round: str) -> list[Row]:
-        """Return the rows that entered a round."""
-        return [row for row in self.rows if round in row.votes]
-
-    def write(self, path: str | Path) -> None:
-        """Write the rows, a line of JSON each."""
-        lines = [json.dumps(row.as_json(), ensure_ascii=False) + "\n" for row in self.rows]
-        Path(path).write_text("".join(lines), encoding="utf-8")
+    def failed(self, name: str, row: Row, error: Exception) -> None:
+        """Take it down that a look, or a condition, failed."""
+        row.faults[name] = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        self.error = self.error or error
+        self.failing[name] += 1
+        if self.failing[name] >= _PATIENCE and self.given_up is None:
+            self.given_up = name
 
 
 class ReviewRounds:
@@ -95,129 +77,193 @@ class ReviewRounds:
 
     A row enters a round as soon as its own votes of the rounds before are in; within a round its
     reviewers look at once. At most `concurrency` rows are under way. With a journal nothing is asked
-    twice: a run that failed, or that a crash ended, goes on with the same key. Looks whose endpoint
-    failed fail the run in the end, with all other rows done; run again, only they are asked.
+    twice: a run that failed, or that a crash ended, goes on with the same key; what has changed since
+    (a record, a reviewer's criteria) is looked at anew.
+
+    A look that fails (its endpoint, a model that never answers as it should, a function that raises)
+    ends the way of its row alone. When all other rows are done such a run fails with `ReviewFailed`,
+    and run again only what is missing is asked; with `on_fault="keep"` it succeeds, and the faults
+    stand in the report. When the looks of a reviewer fail 20 times in a row, no more rows are begun.
     """
 
     kind = "review"
 
-    def __init__(self, rounds: Sequence[Round], *, concurrency: int = 32, name: str = "review") -> None:
+    def __init__(
+        self,
+        rounds: Sequence[Round],
+        *,
+        concurrency: int = 32,
+        on_fault: OnFault = "fail",
+        name: str = "review",
+    ) -> None:
         names = [each.name for each in rounds]
         if not names or len(set(names)) < len(names):
             raise UserError(f"{name}: a review has rounds, each with a name of its own")
         if concurrency < 1:
             raise UserError(f"{name}: concurrency must be 1 or more, not {concurrency}")
+        if on_fault not in ("fail", "keep"):
+            raise UserError(f"{name}: on_fault must be fail or keep, not {on_fault!r}")
         self.rounds = tuple(rounds)
         self.concurrency = concurrency
+        self.on_fault: OnFault = on_fault
         self.name = name
 
     async def __run__(self, context: Context[object], records: Sequence[Record], /) -> ReviewReport:
-        """Review the records. Raises `RunError` when some look failed, after all others are done."""
+        """Review the records. Raises `ReviewFailed` when some look failed, after all others are done."""
         # A run that goes on is given its recorded input, which is plain JSON.
         records = [each if isinstance(each, Record) else Record(**each) for each in records]
-        ids = Counter(record.id for record in records)
-        twice = next((name for name, count in ids.items() if count > 1), None)
-        if twice is not None:
-            raise UserError(f"{self.name}: two records have the id {twice[:60]!r}")
+        self._check(records)
         report = ReviewReport([Row(record) for record in records])
-        waiting = iter(report.rows)
+        for each in self.rounds:
+            report.spent.update({f"{each.name}/{reviewer.name}": Spent() for reviewer in each.reviewers})
+        told: list[Json] = [
+            {"name": each.name, "reviewers": [reviewer.name for reviewer in each.reviewers]}
+            for each in self.rounds
+        ]
+        context.emit("review", {"name": self.name, "records": len(records), "rounds": told})
+        sitting = _Sitting(context, report, iter(report.rows))
         async with asyncio.TaskGroup() as group:
             for _ in range(min(self.concurrency, len(report.rows))):
-                group.create_task(self._work(context, waiting, report))
+                group.create_task(self._work(sitting))
         failed = [row for row in report.rows if row.faults]
-        if failed:
-            who, fault = next(iter(failed[0].faults.items()))
-            count, row = f"{len(failed)} of {len(report.rows)}", failed[0].record.id
-            raise RunError(
-                f"{self.name}: {count} rows lack a vote, first {row} ({who}: {fault[:200]});"
-                " the same run again asks only what is missing"
-            )
+        if failed and (self.on_fault == "fail" or sitting.given_up is not None):
+            raise self._failed(sitting, failed) from sitting.error
         return report
 
-    async def _work(self, context: Context[object], waiting: Iterator[Row], report: ReviewReport) -> None:
-        for row in waiting:
+    def _check(self, records: Sequence[Record]) -> None:
+        """Look that ids are not used twice, and that each reviewer has something to read."""
+        ids = Counter(record.id for record in records)
+        twice = next((name for name, times in ids.items() if times > 1), None)
+        if twice is not None:
+            raise UserError(f"{self.name}: two records have the id {twice[:60]!r}")
+        for each in self.rounds if records else ():
+            for reviewer in each.reviewers:
+                fields = reviewer.fields
+                if fields and not any(record.get(name) for record in records for name in fields):
+                    known = dict.fromkeys(name for record in records[:1000] for name in record.fields)
+                    hint = near(fields[0], known)
+                    raise UserError(
+                        f"{self.name}: reviewer {reviewer.name} reads {', '.join(fields)}, and no record has"
+                        f" any of these; they have {', '.join(known)[:200] or 'nothing'}{hint}"
+                    )
+
+    def _failed(self, sitting: _Sitting, failed: Sequence[Row]) -> RunError:
+        who, fault = next(iter(failed[0].faults.items()))
+        rows = sitting.report.rows
+        first = f"first {failed[0].record.id[:60]} ({who}: {fault[:200]})"
+        few = f"{len(failed)} of {len(rows)} rows lack a vote, {first}"
+        if sitting.given_up is not None:
+            left = sum(1 for _ in sitting.waiting)
+            few += f"; {sitting.given_up} failed {_PATIENCE} times in a row, so {left} rows were not begun"
+        return ReviewFailed(
+            f"{self.name}: {few}; the same run again asks only what is missing", sitting.report
+        )
+
+    async def _work(self, sitting: _Sitting) -> None:
+        context = sitting.context
+        while sitting.given_up is None and (row := next(sitting.waiting, None)) is not None:
             for each in self.rounds:
                 if row.faults:
                     break
-                if each.when is None or each.when(row):
-                    await self._round(context, each, row, report)
+                try:
+                    enters = each.when is None or each.when(row)
+                    sitting.failing[f"{each.name}/when"] = 0
+                except Exception as error:
+                    sitting.failed(f"{each.name}/when", row, error)
+                    break
+                if enters:
+                    await self._round(sitting, each, row)
             context.emit("row", {"id": row.record.id, "rounds": list(row.votes), "failed": bool(row.faults)})
 
-    async def _round(self, context: Context[object], each: Round, row: Row, report: ReviewReport) -> None:
+    async def _round(self, sitting: _Sitting, each: Round, row: Row) -> None:
+        sitting.context.emit("entered", {"id": row.record.id, "round": each.name})
         seen: dict[str, Json] = {}
         if each.sees_votes:
             seen = {f"{name}/{who}": vote for name, votes in row.votes.items() for who, vote in votes.items()}
         async with asyncio.TaskGroup() as group:
             tasks = {
-                reviewer.name: group.create_task(self._look(context, each, reviewer, row, seen, report))
+                reviewer.name: group.create_task(self._look(sitting, each, reviewer, row, seen))
                 for reviewer in each.reviewers
             }
         votes = {name: task.result() for name, task in tasks.items()}
         row.votes[each.name] = {
             name: vote for name, vote in votes.items() if f"{each.name}/{name}" not in row.faults
         }
+        disputed = disagreement(each.name)(row) if len(each.reviewers) > 1 else False
+        sitting.context.emit("voted", {"id": row.record.id, "round": each.name, "disputed": disputed})
 
     async def _look(
-        self,
-        context: Context[object],
-        each: Round,
-        reviewer: Reviewer,
-        row: Row,
-        seen: Mapping[str, Json],
-        report: ReviewReport,
+        self, sitting: _Sitting, each: Round, reviewer: Reviewer, row: Row, seen: Mapping[str, Json]
     ) -> Json:
-        """Return a reviewer's vote, in a run of its own: what the journal knows is not asked again."""
-        name = f"{each.name}/{reviewer.name}"
-        spent = report.spent.setdefault(name, Spent())
-
-        async def look(inner: Context[object], input: None) -> Json:
-            vote = await reviewer.look(inner, row.record, seen)
-            return cast("Json", pydantic_core.to_jsonable_python(vote))
-
-        spent.looks += 1
+        """Return a reviewer's vote, None when it failed; count what it took."""
+        name, vote = f"{each.name}/{reviewer.name}", None
+        spent, took = sitting.report.spent[name], Spent()
         try:
-            key = f"{each.name}-{reviewer.name}-{_safe(row.record.id)}"
-            result: Result[Json] = await context.run(look, None, key=key)
-        except (EndpointError, UserError, RunError) as error:
+            vote = await _asked(sitting.context, each, reviewer, row, seen, took)
+            sitting.failing[name] = 0
+        except Exception as error:
+            if isinstance(error, LimitExceeded):
+                _raise_own(sitting.context, error)
             spent.failed += 1
-            row.faults[name] = " ".join(f"{type(error).__name__}: {error}".split())[:300]
-            return None
-        spent.tokens += result.usage.total_tokens
-        spent.requests += result.usage.requests
-        spent.cost = None if spent.cost is None or result.cost is None else spent.cost + result.cost
+            sitting.failed(name, row, error)
+        spent.looks += 1
+        spent.add(took)
+        told: dict[str, Json] = {"tokens": took.tokens, "cost": took.cost, "failed": name in row.faults}
+        sitting.context.emit(
+            "look", {"id": row.record.id, "round": each.name, "reviewer": reviewer.name, **told}
+        )
+        return vote
+
+
+async def _asked(
+    context: Context[object], each: Round, reviewer: Reviewer, row: Row, seen: Mapping[str, Json], took: Spent
+) -> Json:
+    """Return a reviewer's vote, in a run of its own: what the journal knows is not asked again.
+
+    A look that was made of another record, or by other criteria, is left where it is, and made anew. One
+    whose answers were no votes is read again, for what it took, and then made anew as well.
+    """
+    told: list[Json] = [dict(row.record.fields), dict(seen), reviewer.version]
+    rested = digest(json.dumps(told, sort_keys=True))
+    base = f"{each.name}-{reviewer.name}-{_safe(row.record.id)}"
+    for number in count():
+        key = f"{base}~{number}" if number else base
+        record = context.state.records.get(f"{context.run_id}/{key}")
+        if record is not None and recorded_input(record)[0] != rested:
+            continue
+        spoilt = record is not None and record.row.status == "failed" and _is_no_vote(record.row.error)
+        begun: list[Budget] = []
+
+        async def look(inner: Context[object], input: str, begun: list[Budget] = begun) -> Json:
+            begun.append(inner.budget)
+            vote = await reviewer.look(inner, row.record, seen)
+            return cast("Json", pydantic_core.to_jsonable_python(vote, inf_nan_mode="null"))
+
+        try:
+            result: Result[Json] = await context.run(look, rested, key=key)
+        except Exception as error:
+            for budget in begun:
+                took.count(budget.usage, budget.cost)
+            if spoilt and isinstance(error, ProtocolError):
+                continue
+            raise
+        took.count(result.usage, result.cost)
         return result.output
+    raise AssertionError("count() has no end")
+
+
+def _is_no_vote(error: str | None) -> bool:
+    return error is not None and error.startswith(RemoteProtocolError.__name__)
+
+
+def _raise_own(context: Context[object], error: LimitExceeded) -> None:
+    """Raise when a limit of the review, or of what it runs in, is reached, and not one of the look."""
+    context.budget.check()
+    if context.deadline is not None and context.clock.time() >= context.deadline:
+        raise error
 
 
 def _safe(name: str) -> str:
-    return "".join(c if c.isalnum() or c in "._" else f"%{ord(c):x}" for c in name)
-
-
-def score_of(vote: Json) -> float | None:
-    """Return the score in a vote, None where there is none."""
-    score = vote.get("score") if isinstance(vote, dict) else vote
-    return float(score) if isinstance(score, int | float) and not isinstance(score, bool) else None
-
-
-def disagreement(round: str, *, threshold: float = 3.0) -> When:
-    """Return a condition: in `round` some scored above the threshold and some did not, or one stood on it."""
-
-    def when(row: Row) -> bool:
-        scores = [
-            score for vote in row.votes.get(round, {}).values() if (score := score_of(vote)) is not None
-        ]
-        above = [score > threshold for score in scores]
-        return bool(scores) and (any(above) != all(above) or threshold in scores)
-
-    return when
-
-
-def scored(round: str, *, at_least: float) -> When:
-    """Return a condition: the mean score of `round` is at least so high."""
-
-    def when(row: Row) -> bool:
-        scores = [
-            score for vote in row.votes.get(round, {}).values() if (score := score_of(vote)) is not None
-        ]
-        return bool(scores) and sum(scores) / len(scores) >= at_least
-
-    return when
+    """Return an id as a part of a key, another for each: signs are written out, long ones cut."""
+    safe = "".join(c if c.isalnum() or c in "._" else f"%{ord(c):x};" for c in name)
+    return safe if len(safe) <= 120 else f"{safe[:80]}%{digest(safe)}"
