@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, Literal, TypeAlias, TypeVar
 
 import pydantic_core
@@ -15,12 +15,13 @@ from agentflow.errors import UserError
 if TYPE_CHECKING:
     from agentflow.runtime.context import Context, Runnable
 
-__all__ = ["Judge", "Match", "Mode", "Verdict", "judged", "verdict_of"]
+__all__ = ["Judge", "Judgement", "Match", "Mode", "Verdict", "judged", "verdict_of"]
 
 Item = TypeVar("Item")
 Mode: TypeAlias = Literal["single", "debate"]
 Verdict: TypeAlias = Literal["first", "second", "tie"]
 
+_SAID = 2_000
 TRIES = 3  # how often a judge is asked for a verdict
 _ANSWER = re.compile(r"(?:(?:the )?(?:winner|verdict|better)(?: is)?\s*:?\s*)?(?:the )?(first|second|tie)")
 
@@ -29,7 +30,8 @@ _ANSWER = re.compile(r"(?:(?:the )?(?:winner|verdict|better)(?: is)?\s*:?\s*)?(?
 class Match(Generic[Item]):
     """Two items for a judge, in the order in which they are to be shown.
 
-    `again` is how often the judge has answered this match with something that is no verdict.
+    `again` is how often the judge has answered this match with something that is no verdict; `advice` is
+    what studies and persons advise.
     """
 
     number: int
@@ -40,6 +42,7 @@ class Match(Generic[Item]):
     first_notes: tuple[str, ...] = ()
     second_notes: tuple[str, ...] = ()
     again: int = 0
+    advice: Mapping[str, str] = field(default_factory=dict)
 
     def as_text(self) -> str:
         """Return what an agent is asked."""
@@ -82,10 +85,19 @@ def verdict_of(answer: object) -> Verdict | None:
     return "first" if said == "first" else "second" if said == "second" else "tie"
 
 
-async def judged(judge: Judge[Item], context: Context[object], match: Match[Item]) -> Verdict | None:
-    """Ask a judge, again where its answer is no verdict; None when it gives none."""
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """A judge's verdict, None when it gave none, and the last that it said, cut to 2,000 characters."""
+
+    verdict: Verdict | None
+    said: str
+
+
+async def judged(judge: Judge[Item], context: Context[object], match: Match[Item]) -> Judgement:
+    """Ask a judge, again where its answer is no verdict."""
     from dataclasses import replace
 
+    said = ""
     for again in range(TRIES):
         now = replace(match, again=again)
         answer: object
@@ -96,9 +108,10 @@ async def judged(judge: Judge[Item], context: Context[object], match: Match[Item
         else:
             raise UserError("a tournament's judge is an async function or what can be run, as an Agent")
         verdict = verdict_of(answer)
+        said = str(answer)[-_SAID:] if isinstance(answer, str) else ""
         if verdict is not None:
-            return verdict
-    return None
+            return Judgement(verdict, said)
+    return Judgement(None, said)
 
 
 def _text(item: object) -> str:

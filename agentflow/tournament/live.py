@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
 from agentflow.errors import RunError
 from agentflow.tournament.play import Play
-from agentflow.tournament.report import Standing
+from agentflow.tournament.report import EXPERT, Standing
+from agentflow.tournament.supervisor import Statistics
 
 if TYPE_CHECKING:
     from agentflow.runtime.context import Context
@@ -40,12 +41,21 @@ class LiveTournament(Generic[Item]):
             state = state.parent
 
     def add(self, item: Item) -> str:
-        """Put an item in; it plays at once. Return its id, also when it is there already."""
+        """Put an item in; it plays once all gates, if any, let it pass. Return its id, also of one there."""
         return self._play.add(item, "person")
 
     def review(self, id: str, text: str) -> None:
         """Let judges see a review of an item."""
         self._play.book.note(id, text)
+
+    def prefer(self, better: str, worse: str) -> None:
+        """Say that one item is better than another: as a verdict, and a sharper one than a judge's."""
+        self._play.book.prefer(better, worse)
+        self._play.wake()
+
+    def advise(self, text: str, topic: str = EXPERT) -> None:
+        """Tell agents something, such as a direction to go; the last of a topic holds, "" takes it back."""
+        self._play.book.advise(topic, text)
 
     def withdraw(self, id: str, why: str) -> None:
         """Take an item out, as unsafe: it is neither paired nor ranked, and its matches stay known."""
@@ -60,6 +70,11 @@ class LiveTournament(Generic[Item]):
     def stop(self) -> None:
         """End it now; its report says `stopped`."""
         self._play.stop()
+
+    @property
+    def statistics(self) -> Statistics:
+        """How it goes, as its supervisor is told."""
+        return self._play.agenda.statistics({})
 
     @property
     def ranking(self) -> list[Standing[Item]]:

@@ -1,33 +1,44 @@
-"""Play: one run of a tournament, match by match, without rounds."""
+"""Play: one run of a tournament, piece by piece of work, without rounds."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Coroutine, Sequence
-from dataclasses import replace
-from typing import TYPE_CHECKING, Generic, TypeVar, cast
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Generic, TypeAlias, TypeVar, cast
 
-from agentflow.errors import EndpointError, LimitExceeded
-from agentflow.tournament.book import Book, Entry, Pick
-from agentflow.tournament.judging import Match, Mode, Verdict, judged
-from agentflow.tournament.pairing import Pairs, ladder, swiss
-from agentflow.tournament.report import Outcome, StopReason, TournamentReport
-from agentflow.tournament.tournament import Board, Tournament
-
-if TYPE_CHECKING:
-    import numpy
-
-    from agentflow.runtime.context import Context
+from agentflow.errors import EndpointError, LimitExceeded, RemoteProtocolError
+from agentflow.runtime.context import Context
+from agentflow.tournament.agenda import TRIES, Agenda, Choice
+from agentflow.tournament.agents import Board, Halt, Look, Make, Reject, Study
+from agentflow.tournament.book import Book
+from agentflow.tournament.entry import Done, Entry, Pick, Task
+from agentflow.tournament.judging import Judgement, Match, Mode, judged
+from agentflow.tournament.pairing import Pairs
+from agentflow.tournament.report import EXPERT, Outcome, Standing, StopReason, TournamentReport
+from agentflow.tournament.tournament import Tournament
+from agentflow_protocols.chat import Json
 
 __all__ = ["Play"]
 
 Item = TypeVar("Item")
 
+_Ready: TypeAlias = Callable[[], Coroutine[object, object, None]]
+_SHOWN = 5  # items below the best k in a picture of the ladder
 _ANEW = 2  # how often a match that failed is played anew
-_BARREN = 3  # a maker that has made nothing new so often in a row is asked no more
-_MATCHES_EACH = 15
-_DRAWS_PICK, _DRAWS_STOP, _DRAWS_MAKE = 0, 1, 2  # streams of chance
+_FAILURES = 3  # of an agent's endpoint in a row: then the run fails
+
+
+@dataclass(frozen=True, slots=True)
+class _Worked:
+    """What an agent's work returned."""
+
+    made: list[Json] | None = None
+    text: str | None = None
+    reject: str | None = None
+    halt: str | None = None
 
 
 class Play(Generic[Item]):
@@ -38,15 +49,10 @@ class Play(Generic[Item]):
         self._context = context
         self.book = Book(said, context.ledger)
         self._pairs = Pairs(said.parallel_rematch)
-        self._waiting: deque[Pick] = deque()  # picked before a crash
+        self.agenda = Agenda(said, self.book, self._pairs)
+        self._waiting: deque[_Ready] = deque()  # begun before a crash
         self._failed: deque[Pick] = deque()  # to be played anew
-        self._unread: deque[Entry[Item]] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._matches = 0  # under way
-        self._makes = 0
-        self._making = 0
-        self._tickets = 0
-        self._barren = dict.fromkeys(said.makers, 0)
         self._changed = asyncio.Event()
         self._reason: StopReason | None = None
         self._fault: Exception | None = None
@@ -54,8 +60,13 @@ class Play(Generic[Item]):
 
     async def work(self, items: Sequence[Item]) -> TournamentReport[Item]:
         """Play to the end."""
-        running, failed = self.book.restore()
-        self._waiting.extend(running)
+        running, failed, tasks = self.book.restore()
+        for pick in running:
+            self.book.tallies["match"].under_way += 1
+            self._waiting.append(self._match(pick))
+        for task, board in tasks:
+            self.book.started(task)
+            self._waiting.append(partial(self._task, task, board))
         self._failed.extend(pick for pick in failed if pick.anew < _ANEW)
         for item in items:
             self.add(item, "given")
@@ -63,14 +74,13 @@ class Play(Generic[Item]):
             each.source == "given" for each in self.book.entries.values()
         )
         self._looked = self.book.counts["judged"] - 1
-        self._unread = deque(
-            entry for entry in self.book.entries.values() if not entry.notes and entry.withdrawn is None
-        )
+        if self.book.halted is not None:
+            self._reason = "unsafe"
         try:
             async with asyncio.TaskGroup() as group:
                 await self._dispatch(group)
-                for task in self._tasks:
-                    task.cancel()
+                for each in self._tasks:
+                    each.cancel()
         finally:
             self._context.state.live = None
         if self._fault is not None:
@@ -78,233 +88,214 @@ class Play(Generic[Item]):
         return self._report(self._reason or "no pairs")
 
     async def _dispatch(self, group: asyncio.TaskGroup) -> None:
+        self._look()
+        self._fill(group)
         while not self._over():
-            while len(self._tasks) < self._said.concurrency and (work := self._next()) is not None:
-                task = group.create_task(self._guarded(work))
-                self._tasks.add(task)
-                task.add_done_callback(self._done)
-            if self._over():
-                break
-            if not self._tasks:
-                played_out = self.book.posterior.playing >= 2 and self._left() <= 0
-                self._reason = "max_matches" if played_out else "no pairs"
-                break
             await self._changed.wait()
             self._changed.clear()
-            self._look()
+            self._fill(group)
+
+    def _fill(self, group: asyncio.TaskGroup) -> None:
+        """Let work begin while somebody is free."""
+        while not self._over() and len(self._tasks) < self._said.concurrency:
+            if (work := self._next()) is None:
+                break
+            self._tasks.add(group.create_task(self._guarded(work, group)))
+        if not self._over() and not self._tasks:
+            played_out = self.book.posterior.playing >= 2 and self.agenda.left() <= 0
+            self._reason = "max_matches" if played_out else "no pairs"
+        if self._over():
+            self._changed.set()
 
     def _over(self) -> bool:
         return self._reason is not None or self._fault is not None
 
-    def _done(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        self._changed.set()
-
-    async def _guarded(self, work: Coroutine[object, object, None]) -> None:
+    async def _guarded(self, work: _Ready, group: asyncio.TaskGroup) -> None:
+        """Work, and choose at once what follows: a choice rests on the ends before it, and no others."""
         try:
-            await work
+            await work()
         except LimitExceeded:
             self._reason = self._reason or "budget"
         except Exception as error:
             self._fault = self._fault or error
+        self._tasks.discard(cast("asyncio.Task[None]", asyncio.current_task()))
+        self._look()
+        self._fill(group)
 
     # What is next.
 
-    def _next(self) -> Coroutine[object, object, None] | None:
+    def _next(self) -> _Ready | None:
         try:
             self._context.budget.check()
         except LimitExceeded:
             self._reason = "budget"
             return None
         if self._waiting:
-            return self._match(self._waiting.popleft())
-        if self._said.review is not None and self._unread:
-            return self._review(self._unread.popleft())
-        if (kind := self._to_make()) is not None:
-            return self._make(kind)
+            return self._waiting.popleft()
         while self._failed:
             failed = self._failed.popleft()
             if not self._gone(failed):
-                return self._match(self._begin(failed.first, failed.second, failed.mode, failed))
-        pick = self._pick()
-        if pick is not None:
-            return self._match(pick)
-        return None
+                return self._match(self.book.begin(failed.first, failed.second, failed.mode, failed))
+        choice = self.agenda.next(len(self._failed))
+        if choice is None:
+            return None
+        if choice.agent == "match":
+            return self._match(self.book.begin(*choice.pair, self._mode(choice.pair)))
+        return self._begin(choice)
 
     def _gone(self, pick: Pick) -> bool:
         return any(self.book.entries[name].withdrawn is not None for name in (pick.first, pick.second))
 
-    def _begin(self, first: str, second: str, mode: Mode, instead: Pick | None = None) -> Pick:
-        """Pick a match; all that its judge will be shown is fixed here, and a fact."""
-        notes = [len(self.book.entries[name].notes) for name in (first, second)]
-        goal = len(self.book.goals) - 1
-        pick = Pick(self.book.picks + 1, first, second, mode, goal, notes[0], notes[1])
-        if instead is not None:
-            pick = replace(pick, anew=instead.anew + 1, instead=instead.number)
-        self.book.begin(pick)
-        return pick
+    def _mode(self, pair: tuple[str, str]) -> Mode:
+        best = self.book.posterior.ranking()[: self._said.k]
+        return "debate" if self._said.debate is not None and set(pair) <= set(best) else "single"
 
-    def _left(self) -> int:
-        most = self._said.max_matches
-        if most is None:
-            most = _MATCHES_EACH * self.book.posterior.playing
-        counts = self.book.counts
-        return most - counts["judged"] - counts["void"] - self._matches - len(self._failed)
+    # Matches.
 
-    def _chance(self, stream: int, number: int) -> numpy.random.Generator:
-        import numpy as np
-
-        return np.random.default_rng([self._said.seed, stream, number])
-
-    def _pick(self) -> Pick | None:
-        if self._left() <= 0:
-            return None
-        posterior, k = self.book.posterior, self._said.k
-        chance = self._chance(_DRAWS_PICK, self.book.picks + 1)
-        if self._said.objective == "top_k":
-            pair = ladder(posterior, k, chance, self._pairs)
-        else:
-            pair = swiss(posterior, chance, self._pairs)
-        if pair is None:
-            return None
-        mode: Mode = "single"
-        if self._said.debate is not None and set(pair) <= set(posterior.ranking()[:k]):
-            mode = "debate"
-        return self._begin(*pair, mode)
-
-    def _to_make(self) -> str | None:
-        playing = self.book.posterior.playing
-        kinds = [kind for kind in self._said.makers if self._barren[kind] < _BARREN]
-        if playing < 2:
-            kinds = [kind for kind in kinds if kind == "generate"]
-        room = self._said.most_items - len(self.book.entries) - self._making
-        if not kinds or room <= 0 or (self._left() <= 0 and playing >= 2):
-            return None
-        if playing < 2:
-            return kinds[0] if not self._making else None
-        self._tickets += 1
-        weights = [self._said.weights.get(kind, 0.0) for kind in ("match", *kinds)]
-        at = float(self._chance(_DRAWS_MAKE, self._tickets).random()) * sum(weights)
-        for kind, weight in zip(("match", *kinds), weights, strict=True):
-            at -= weight
-            if at < 0:
-                return None if kind == "match" else kind
-        return None
-
-    # Work.
-
-    def _match(self, pick: Pick) -> Coroutine[object, object, None]:
+    def _match(self, pick: Pick) -> _Ready:
         self._pairs.begin(pick.first, pick.second)  # now, before the next is picked
-        self._matches += 1
-        return self._ended(pick)
+        return partial(self._ended, pick)
 
     async def _ended(self, pick: Pick) -> None:
+        ended = False
         try:
-            outcome = await self._played(pick)
-            self.book.end(pick, outcome)
+            outcome, said, tokens = await self._played(pick)
+            self.book.end(pick, outcome, said, tokens)
+            ended = True
         finally:
-            self._matches -= 1
             self._pairs.end(pick.first, pick.second)
+            if not ended:
+                self.book.tallies["match"].under_way -= 1
         if outcome in ("timed out", "failed") and pick.anew < _ANEW:
             self._failed.append(pick)
-        self._context.emit(
-            "match",
-            {
-                "number": pick.number,
-                "first": pick.first,
-                "second": pick.second,
-                "mode": pick.mode,
-                "outcome": outcome,
-            },
-        )
+        told: dict[str, Json] = {"number": pick.number, "first": pick.first, "second": pick.second}
+        self._context.emit("match", {**told, "mode": pick.mode, "outcome": outcome})
 
-    async def _played(self, pick: Pick) -> Outcome:
-        first, second = self.book.entries[pick.first], self.book.entries[pick.second]
-        match = Match(
-            pick.number,
-            self.book.goals[pick.goal],
-            first.item,
-            second.item,
-            pick.mode,
-            tuple(first.notes[: pick.first_notes]),
-            tuple(second.notes[: pick.second_notes]),
-        )
+    async def _played(self, pick: Pick) -> tuple[Outcome, str, int]:
+        match = self._shown(pick)
         judge = self._said.judge
         if pick.mode == "debate" and self._said.debate is not None:
             judge = self._said.debate
 
-        async def ask(context: Context[object], input: None) -> str | None:
+        async def ask(context: Context[object], input: None) -> Judgement:
             return await judged(judge, context, match)
 
         await self._context.ledger.barrier()  # the pick is known before anybody is asked
         own = asyncio.timeout(self._said.match_timeout)
         try:
             async with own:
-                verdict = (await self._context.run(ask, None, key=f"match-{pick.number}")).output
+                result = await self._context.run(ask, None, key=f"match-{pick.number}")
         except TimeoutError:
             if not own.expired():
                 raise
-            return "timed out"
+            return "timed out", "", 0
         except EndpointError:
             if pick.anew >= _ANEW:
                 raise
-            return "failed"
-        return "void" if verdict is None else cast("Verdict", verdict)
+            return "failed", "", 0
+        verdict = result.output.verdict
+        return "void" if verdict is None else verdict, result.output.said, result.usage.total_tokens
 
-    async def _review(self, entry: Entry[Item]) -> None:
-        review = self._said.review
-        if review is None:
-            return
-        goal = self.book.goals[-1]
+    def _shown(self, pick: Pick) -> Match[Item]:
+        first, second = self.book.entries[pick.first], self.book.entries[pick.second]
+        return Match(
+            pick.number,
+            self.book.goals[pick.goal],
+            first.item,
+            second.item,
+            pick.mode,
+            _texts(first, pick.first_notes),
+            _texts(second, pick.second_notes),
+            advice=self.book.advice(pick.seq),
+        )
 
-        async def read(context: Context[object], input: None) -> str:
-            return await review(context, entry.item, goal)
+    # Agents' work.
 
-        key = f"review-{list(self.book.entries).index(entry.id) + 1}-{len(self.book.goals)}"
-        self.book.note(entry.id, (await self._context.run(read, None, key=key)).output)
+    def _begin(self, choice: Choice) -> _Ready:
+        task = self.book.begin_task(choice.agent, choice.about)
+        return partial(self._task, task, self.book.board(task))
 
-    def _make(self, kind: str) -> Coroutine[object, object, None]:
-        self._making += 1
-        return self._made(kind)
+    async def _task(self, task: Task, board: Board[Item]) -> None:
+        """Let an agent work, and put down all that comes of it."""
 
-    async def _made(self, kind: str) -> None:
-        """Let new items be made. What a crash cut short is not gone on with: the board is another by then."""
-        ledger, maker = self._context.ledger, self._said.makers[kind]
-        self._makes += 1
-        while ledger.find(f"make/{self._makes}") is not None:
-            self._makes += 1
-        key, source = f"make/{self._makes}", f"{kind}/{self._makes}"
-        ledger.put(key, None, status="running")
-        board = Board(self.book.goals[-1], self.book.ranking())
+        made: list[Item] = []
 
-        async def make(context: Context[object], input: None) -> list[object]:
-            return list(await maker(context, board))
+        async def work(context: Context[object], input: None) -> _Worked:
+            return await self._worked(context, task, board, made)
 
+        self._tell(task, "began")
+        await self._context.ledger.barrier()
+        done = Done()
+        fault: Exception | None = None
         try:
-            made = (await self._context.run(make, None, key=key.replace("/", "-"))).output
-        finally:
-            self._making -= 1
-        before = len(self.book.entries)
-        for item in made:
-            self.add(cast("Item", item), source)
-        new = len(self.book.entries) - before
-        ledger.put(key, str(new).encode())
-        self._barren[kind] = 0 if new else self._barren[kind] + 1
+            result = await self._context.run(work, None, key=f"task-{task.number}")
+        except (EndpointError, RemoteProtocolError) as error:
+            fault = error
+            done.failed = f"{type(error).__name__}: {error}"
+            self._fail(task, done)
+        else:
+            worked = result.output
+            done.tokens, done.reject, done.halt = result.usage.total_tokens, worked.reject, worked.halt
+            if isinstance(self._said.agents[task.agent], Study):
+                done.advice = worked.text
+            else:
+                done.note = worked.text
+            made = made or [self.book.read(value) for value in worked.made or ()]
+        new = self.book.end_task(task, done, made)
+        if isinstance(fault, EndpointError) and self.book.tallies[task.agent].failures >= _FAILURES:
+            raise fault
+        if done.halt is not None:
+            self._reason = self._reason or "unsafe"
+        self._tell(task, "failed" if fault else "ended", new)
+
+    def _fail(self, task: Task, done: Done) -> None:
+        agent, tally = self._said.agents[task.agent], self.book.tallies[task.agent]
+        if isinstance(agent, Look) and agent.gate and tally.failed_at.get(task.about, 0) + 1 >= TRIES:
+            done.reject = f"{task.agent} could not review it"
+        if isinstance(agent, Study):
+            done.advice = self.book.advice().get(task.agent, "")  # it is due again later
+
+    def _tell(self, task: Task, state: str, made: int = 0) -> None:
+        told: dict[str, Json] = {"number": task.number, "agent": task.agent, "about": task.about}
+        self._context.emit("task", {**told, "state": state, "made": made})
+
+    async def _worked(
+        self, context: Context[object], task: Task, board: Board[Item], made: list[Item]
+    ) -> _Worked:
+        agent = self._said.agents[task.agent]
+        if isinstance(agent, Make):
+            made += await agent.work(context, board)
+            return _Worked([self.book.plain(item) for item in made])
+        said: str | Reject | Halt
+        if isinstance(agent, Look):
+            said = await agent.work(context, self._looked_at(task, board), board)
+        else:
+            said = await agent.work(context, board)
+        if isinstance(said, Reject):
+            return _Worked(reject=said.why)
+        if isinstance(said, Halt):
+            return _Worked(halt=said.why)
+        return _Worked(text=str(said))
+
+    def _looked_at(self, task: Task, board: Board[Item]) -> Standing[Item]:
+        for standing in board.ranking:
+            if standing.id == task.about:
+                return standing
+        return self.book.standing(self.book.entries[task.about])
 
     # From outside, too.
 
     def add(self, item: Item, source: str) -> str:
-        """Take in an item that plays at once; return its id."""
+        """Take in an item; return its id."""
         entry = self.book.add(item, source)
         if entry is None:
             return self.book.id_of(item)
-        self._unread.append(entry)
         self._context.emit("item", {"id": entry.id, "source": source})
         self.wake()
         return entry.id
 
     def stop(self) -> None:
-        """End it; matches that are under way don't count."""
+        """End it; what is under way doesn't count."""
         self._reason = self._reason or "stopped"
         self.wake()
 
@@ -314,22 +305,32 @@ class Play(Generic[Item]):
 
     # The end.
 
-    def settled(self, number: int) -> float:
-        """Return which share of the best k is expected to be truly among them."""
-        playing = self.book.posterior.playing
-        k = max(1, min(self._said.k, playing - 1))
-        return 1.0 if playing < 2 else self.book.posterior.overlap(k, self._chance(_DRAWS_STOP, number))
-
     def _look(self) -> None:
         judged = self.book.counts["judged"]
-        if self._said.objective != "top_k" or self._said.stop_overlap is None or self._reason is not None:
-            return
         step = max(1, self.book.posterior.playing // 8)
         looked, self._looked = self._looked, judged
         if judged // step == looked // step or judged == 0:
             return
-        if self.settled(judged) >= self._said.stop_overlap:
+        self._context.emit("ladder", self._ladder())
+        if self._said.objective != "top_k" or self._said.stop_overlap is None or self._reason is not None:
+            return
+        if not self.agenda.growing() and self.agenda.settled() >= self._said.stop_overlap:
             self._reason = "settled"
+
+    def _ladder(self) -> dict[str, Json]:
+        """Return a picture of how it stands, for who looks on."""
+        known = self.book.posterior
+        shown: list[Json] = []
+        for name in known.ranking()[: self._said.k + _SHOWN]:
+            quality = known.quality(name)
+            low, high = quality.interval()
+            source = self.book.entries[name].source
+            row: dict[str, Json] = {"id": name, "quality": quality.mean, "low": low, "high": high}
+            shown.append({**row, "matches": quality.matches, "source": source})
+        judged = self.book.counts["judged"]
+        told: dict[str, Json] = {"judged": judged, "left": self.agenda.left(), "k": self._said.k}
+        settled = None if self._said.stop_overlap is None else self.agenda.settled()
+        return {**told, "playing": known.playing, "settled": settled, "ranking": shown}
 
     def _report(self, reason: StopReason) -> TournamentReport[Item]:
         book = self.book
@@ -339,7 +340,7 @@ class Play(Generic[Item]):
             book.goals[-1],
             book.ranking(),
             reason,
-            self.settled(book.counts["judged"]),
+            self.agenda.settled(),
             (bias.mean, bias.deviation),
             {mode: book.sharpness[mode].mean for mode in modes},
             book.counts["judged"],
@@ -349,4 +350,18 @@ class Play(Generic[Item]):
             book.duplicates,
             [book.standing(each) for each in book.entries.values() if each.withdrawn is not None],
             list(book.played),
+            self.agenda.work({}),
+            {name: tally.fault for name, tally in book.tallies.items() if tally.fault is not None},
+            book.advice(),
+            list(book.history),
+            book.halted,
         )
+
+
+def _texts(entry: Entry[Item], known: int) -> tuple[str, ...]:
+    """Return what a judge reads of an item: the last review by each agent, and all by persons."""
+    notes = entry.notes[:known]
+    last = {note.by: number for number, note in enumerate(notes)}
+    return tuple(
+        note.text for number, note in enumerate(notes) if note.by == EXPERT or last[note.by] == number
+    )

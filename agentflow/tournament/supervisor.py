@@ -10,10 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
+from agentflow.tournament.posterior import Quality
+
 if TYPE_CHECKING:
     import numpy
-
-    from agentflow.tournament.posterior import Quality
 
 __all__ = ["FixedWeights", "Statistics", "Supervisor", "Work", "WorkKind"]
 

@@ -3,35 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from agentflow.errors import UserError
 from agentflow.runtime.context import Context
+from agentflow.tournament.agents import Agents, Board, Look, Make, Maker, Reject, Review, Study
 from agentflow.tournament.judging import Judge
 from agentflow.tournament.pairing import Objective
-from agentflow.tournament.report import Standing, TournamentReport
+from agentflow.tournament.report import EXPERT, Standing, TournamentReport
+from agentflow.tournament.supervisor import FixedWeights, Supervisor
 
 if TYPE_CHECKING:
     from agentflow.tournament.play import Play
 
-__all__ = ["Board", "Maker", "Review", "Tournament"]
+__all__ = ["Tournament"]
 
 Item = TypeVar("Item")
 
-WEIGHTS: Mapping[str, float] = {"match": 0.9, "generate": 0.05, "evolve": 0.05}
-
-
-@dataclass(frozen=True, slots=True)
-class Board(Generic[Item]):
-    """What makers of items and reviewers are shown: the goal, and the ranking so far, best first."""
-
-    goal: str
-    ranking: Sequence[Standing[Item]]
-
-
-Maker: TypeAlias = Callable[[Context[object], Board[Item]], Awaitable[Sequence[Item]]]
-Review: TypeAlias = Callable[[Context[object], Item, str], Awaitable[str]]
+_MATCH = 0.9  # the weight of matches; all makers share the rest, and a look has as much as they
 
 
 class Tournament(Generic[Item]):
@@ -43,13 +32,16 @@ class Tournament(Generic[Item]):
     `{"winner": …}`; or an agent, which is asked in words. `debate`, likewise, judges matches within the
     best `k`. A judge that gives no verdict is asked again, three times at most; then the match is void.
 
-    Up to `concurrency` matches are under way, with no rounds: who is free takes the pair that tells most
-    by then. `generate` and `evolve` make new items beside, `review` writes a note that judges see; what is
-    done next is drawn by `weights` (`match`, `generate`, `evolve`), up to `most_items`. A match that takes
-    longer than `match_timeout` seconds, or whose endpoint fails, is played anew, twice at most.
+    Up to `concurrency` matches and agents are at work, with no rounds: who is free takes what tells most
+    by then. `agents` make items, look at one, or study all (`Make`, `Look`, `Study`); `generate` and
+    `evolve` are makers, `review` a look, given as plain functions. Whose turn it is, is drawn by the
+    `supervisor`, or by `weights` of `match` and agents' names. Up to `most_items` items come in. A match
+    that takes longer than `match_timeout` seconds, or whose endpoint fails, is played anew, twice at most;
+    an agent whose endpoint fails three times in a row fails the run, which may go on later.
 
     It ends when the best k are expected to overlap with the truth by `stop_overlap` (`top_k`; None is
-    never), after `max_matches` (15 for each item when None), or when a limit is reached.
+    never) and no more items come, after `max_matches` (15 for each item when None), when a limit is
+    reached, or when a study halts it.
     """
 
     kind = "tournament"
@@ -65,6 +57,8 @@ class Tournament(Generic[Item]):
         generate: Maker[Item] | None = None,
         evolve: Maker[Item] | None = None,
         review: Review[Item] | None = None,
+        agents: Agents[Item] | None = None,
+        supervisor: Supervisor | None = None,
         objective: Objective = "top_k",
         k: int = 5,
         concurrency: int = 16,
@@ -72,7 +66,7 @@ class Tournament(Generic[Item]):
         stop_overlap: float | None = 0.85,
         match_timeout: float | None = 300.0,
         most_items: int = 64,
-        weights: Mapping[str, float] = WEIGHTS,
+        weights: Mapping[str, float] | None = None,
         parallel_rematch: int = 1,
         id: Callable[[Item], str] | None = None,
         similar: Callable[[Item, Item], bool] | None = None,
@@ -90,17 +84,14 @@ class Tournament(Generic[Item]):
                 raise UserError(f"{name}: {what} must be {least} or more, not {number}")
         if objective not in ("top_k", "full_order"):
             raise UserError(f"{name}: objective is top_k or full_order, not {objective!r}")
-        _check(name, stop_overlap, match_timeout, weights, {"judge": judge, "debate": debate})
-        if not items and generate is None:
+        self.agents = _agents(name, generate, evolve, review, agents or {})
+        _check(name, stop_overlap, match_timeout, {"judge": judge, "debate": debate})
+        if not items and not self.makes:
             raise UserError(f"{name}: there is nothing to compare: give items= or generate=")
         self.goal = goal
         self.judge = judge
         self.items = tuple(items)
         self.debate = debate
-        self.makers = {
-            kind: maker for kind, maker in (("generate", generate), ("evolve", evolve)) if maker is not None
-        }
-        self.review = review
         self.objective = objective
         self.k = k
         self.concurrency = concurrency
@@ -108,13 +99,34 @@ class Tournament(Generic[Item]):
         self.stop_overlap = stop_overlap
         self.match_timeout = match_timeout
         self.most_items = most_items
-        self.weights = dict(weights)
+        self.supervisor = supervisor or FixedWeights(_weights(name, self.agents, weights))
         self.parallel_rematch = parallel_rematch
         self.id = id
         self.similar = similar
         self.item_type = item_type
         self.seed = seed
         self.name = name
+
+    @property
+    def makes(self) -> Mapping[str, Make[Item]]:
+        """The agents that make items."""
+        return {name: agent for name, agent in self.agents.items() if isinstance(agent, Make)}
+
+    @property
+    def looks(self) -> Mapping[str, Look[Item]]:
+        """The agents that review items that play already."""
+        found = self.agents.items()
+        return {name: agent for name, agent in found if isinstance(agent, Look) and not agent.gate}
+
+    @property
+    def gates(self) -> Sequence[str]:
+        """The agents without whose review no item plays, in their order."""
+        return [name for name, agent in self.agents.items() if isinstance(agent, Look) and agent.gate]
+
+    @property
+    def studies(self) -> Mapping[str, Study[Item]]:
+        """The agents that study all."""
+        return {name: agent for name, agent in self.agents.items() if isinstance(agent, Study)}
 
     async def __run__(
         self, context: Context[object], input: Sequence[Item] | None = None, /
@@ -127,11 +139,55 @@ class Tournament(Generic[Item]):
         return await play.work([*self.items, *(input or ())])
 
 
+def _agents(
+    name: str,
+    generate: Maker[Item] | None,
+    evolve: Maker[Item] | None,
+    review: Review[Item] | None,
+    agents: Agents[Item],
+) -> Agents[Item]:
+    """Return all agents by name: those that are given as plain functions first."""
+    found: dict[str, Make[Item] | Look[Item] | Study[Item]] = {}
+    if generate is not None:
+        found["generate"] = Make(generate)
+    if evolve is not None:
+        found["evolve"] = Make(evolve, needs=2)
+    if review is not None:
+        found["review"] = Look(_reviewing(review))
+    for each, agent in agents.items():
+        if each in (*found, "match", EXPERT, "given", "person") or "/" in each:
+            raise UserError(f"{name}: no agent can be named {each!r}: the name means something else")
+        if not isinstance(agent, Make | Look | Study):
+            raise UserError(f"{name}: agent {each} is a Make, a Look or a Study, not {str(agent)[:60]!r}")
+        found[each] = agent
+    return found
+
+
+def _reviewing(
+    review: Review[Item],
+) -> Callable[[Context[object], Standing[Item], Board[Item]], Awaitable[str | Reject]]:
+    async def look(context: Context[object], standing: Standing[Item], board: Board[Item]) -> str | Reject:
+        return await review(context, standing.item, board.goal)
+
+    return look
+
+
+def _weights(name: str, agents: Agents[Item], given: Mapping[str, float] | None) -> Mapping[str, float]:
+    """Return the weights to be kept to: those given, or matches before all else."""
+    if given is not None:
+        if set(given) - {"match", *agents} or not all(weight >= 0 for weight in given.values()):
+            raise UserError(f"{name}: weights are numbers of 0 or more for {', '.join(('match', *agents))}")
+        return dict(given)
+    makers = sum(isinstance(agent, Make) for agent in agents.values())
+    rest = 1 - _MATCH
+    found = {each: rest / makers if isinstance(agent, Make) else rest for each, agent in agents.items()}
+    return {"match": _MATCH, **found}
+
+
 def _check(
     name: str,
     stop_overlap: float | None,
     match_timeout: float | None,
-    weights: Mapping[str, float],
     judges: Mapping[str, object],
 ) -> None:
     for what, who in judges.items():
@@ -141,5 +197,3 @@ def _check(
         raise UserError(f"{name}: stop_overlap lies above 0 and at most at 1, not {stop_overlap:g}")
     if match_timeout is not None and not match_timeout > 0:
         raise UserError(f"{name}: match_timeout is seconds above 0, not {match_timeout:g}")
-    if set(weights) - set(WEIGHTS) or not all(weight >= 0 for weight in weights.values()):
-        raise UserError(f"{name}: weights are numbers of 0 or more for {', '.join(WEIGHTS)}")

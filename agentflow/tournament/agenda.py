@@ -1,0 +1,244 @@
+"""Agenda: what is due, and what of it comes next.
+
+Gates come first: studies without which nothing may begin, then looks without which an item may not play.
+All else is drawn by the supervisor's weights. A decision has the number of what it begins, and its own
+source of chance by that, so that it is the same after a crash.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from agentflow.errors import UserError
+from agentflow.tournament.agents import Look, Make, Study
+from agentflow.tournament.book import Book
+from agentflow.tournament.entry import Tally
+from agentflow.tournament.pairing import Pairs, ladder, swiss
+from agentflow.tournament.report import Standing
+from agentflow.tournament.supervisor import Statistics, Work, WorkKind
+from agentflow.tournament.tournament import Tournament
+
+if TYPE_CHECKING:
+    import numpy
+
+__all__ = ["Agenda", "Choice"]
+
+Item = TypeVar("Item")
+
+BARREN = 3  # a maker that has made nothing new so often in a row is asked no more
+TRIES = 2  # how often one item is looked at by an agent that fails at it
+_MATCHES_EACH = 15
+_DRAWS_PICK, _DRAWS_STOP, _DRAWS_NEXT = 0, 1, 2  # streams of chance
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What comes next: an agent, `about` an item for a look; or `match`, with the pair as it is shown."""
+
+    agent: str
+    about: str = ""
+    pair: tuple[str, str] = ("", "")
+
+
+class Agenda(Generic[Item]):
+    """Says what is due in a tournament, by what its book knows."""
+
+    def __init__(self, said: Tournament[Item], book: Book[Item], pairs: Pairs) -> None:
+        self._said = said
+        self._book = book
+        self._pairs = pairs
+        self._settled = (-1, 0.0)
+
+    def next(self, waiting: int) -> Choice | None:
+        """Return what is to begin now, None when nothing is. `waiting` matches are to be played anew."""
+        held, gate = self._gate()
+        if held:
+            return gate
+        if (look := self._gated_look()) is not None:
+            return look
+        left = self.left() - waiting
+        if left <= 0 and self._book.posterior.playing >= 2:
+            return None
+        due = self._due()
+        return self._drawn(due) if due else None
+
+    def left(self) -> int:
+        """Return how many matches may still begin."""
+        most = self._said.max_matches
+        if most is None:
+            most = _MATCHES_EACH * self._book.posterior.playing
+        counts = self._book.counts
+        return most - counts["judged"] - counts["void"] - self._book.tallies["match"].under_way
+
+    def chance(self, stream: int, number: int) -> numpy.random.Generator:
+        """Return the source of chance of a decision."""
+        import numpy as np
+
+        return np.random.default_rng([self._said.seed, stream, number])
+
+    # Gates.
+
+    def _gate(self) -> tuple[bool, Choice | None]:
+        """Return whether a study holds all else up, and that study, if it is to begin."""
+        for name, study in self._said.studies.items():
+            if study.gate and self._study_due(name, study):
+                tally = self._book.tallies[name]
+                return True, None if tally.under_way else Choice(name)
+        return False, None
+
+    def _study_due(self, name: str, study: Study[Item]) -> bool:
+        tally = self._book.tallies[name]
+        if study.on_goal and tally.goal < len(self._book.goals) - 1:
+            return True
+        return study.every > 0 and self._book.counts["judged"] >= tally.last + study.every
+
+    def _gated_look(self) -> Choice | None:
+        if not self._said.gates:
+            return None
+        for entry in self._book.entries.values():
+            if entry.cleared or entry.withdrawn is not None:
+                continue
+            by = {note.by for note in entry.notes}
+            name = next(gate for gate in self._said.gates if gate not in by)
+            if entry.id not in self._book.tallies[name].looking:
+                return Choice(name, entry.id)
+        return None
+
+    # What may be drawn.
+
+    def _due(self) -> dict[str, list[str]]:
+        """Return who has work, each with the ids of the items to be looked at."""
+        due: dict[str, list[str]] = {}
+        playing = self._book.posterior.playing
+        if playing >= 2:
+            due["match"] = []
+        for name in self.makers():
+            make = self._said.makes[name]
+            tally = self._book.tallies[name]
+            if playing >= make.needs and tally.under_way < make.at_once and self.room() > 0:
+                due[name] = []
+        if self._said.looks:
+            standings = self._book.ranking()
+            for name, look in self._said.looks.items():
+                if ids := [each.id for each in standings if self._look_due(name, look, each)]:
+                    due[name] = ids
+        for name, study in self._said.studies.items():
+            if self._study_due(name, study) and not self._book.tallies[name].under_way:
+                due[name] = []
+        return due
+
+    def makers(self) -> list[str]:
+        """Return the makers that are still asked."""
+        return [name for name in self._said.makes if self._book.tallies[name].barren < BARREN]
+
+    def room(self) -> int:
+        """Return how many items may still be made."""
+        making = sum(self._book.tallies[name].under_way for name in self._said.makes)
+        return self._said.most_items - len(self._book.entries) - making
+
+    def _look_due(self, name: str, look: Look[Item], standing: Standing[Item]) -> bool:
+        tally = self._book.tallies[name]
+        if standing.id in tally.looking or tally.failed_at.get(standing.id, 0) >= TRIES:
+            return False
+        note = standing.note(name)
+        fresh = note is not None and note.goal == len(self._book.goals) - 1
+        if note is not None and fresh and (not look.again or standing.matches < note.matches + look.again):
+            return False
+        return look.due is None or look.due(standing)
+
+    def _drawn(self, due: dict[str, list[str]]) -> Choice | None:
+        if list(due) == ["match"]:
+            return self._pair()
+        number = self._book.picks + self._book.tasks + 1
+        chance = self.chance(_DRAWS_NEXT, number)
+        weights = self._said.supervisor.weigh(self.statistics(due), chance)
+        self._check(weights)
+        while due:
+            names = list(due)
+            shares = [weights.get(name, 0.0) for name in names]
+            at = float(chance.random()) * sum(shares)
+            drawn = ""
+            for name, share in zip(names, shares, strict=True):
+                at -= share
+                if at < 0:
+                    drawn = name
+                    break
+            if not drawn:
+                return None
+            if drawn != "match":
+                return Choice(drawn, due[drawn][0] if due[drawn] else "")
+            if (pair := self._pair()) is not None:
+                return pair
+            del due["match"]
+        return None
+
+    def _check(self, weights: Mapping[str, float]) -> None:
+        for name, weight in weights.items():
+            if not 0 <= weight < float("inf"):
+                raise UserError(
+                    f"{self._said.name}: the supervisor's weight of {name} is {weight}: give 0 or more"
+                )
+
+    def _pair(self) -> Choice | None:
+        chance = self.chance(_DRAWS_PICK, self._book.picks + 1)
+        if self._said.objective == "top_k":
+            pair = ladder(self._book.posterior, self._said.k, chance, self._pairs)
+        else:
+            pair = swiss(self._book.posterior, chance, self._pairs)
+        return None if pair is None else Choice("match", pair=pair)
+
+    # How it goes.
+
+    def settled(self) -> float:
+        """Return which share of the best k is expected to be truly among them."""
+        judged, playing = self._book.counts["judged"], self._book.posterior.playing
+        seen = judged * 1_000_003 + playing
+        if self._settled[0] != seen:
+            k = max(1, min(self._said.k, playing - 1))
+            chance = self.chance(_DRAWS_STOP, judged)
+            share = 1.0 if playing < 2 else self._book.posterior.overlap(k, chance)
+            self._settled = (seen, share)
+        return self._settled[1]
+
+    def growing(self) -> bool:
+        """Return whether items are still being made, or will be."""
+        made = any(self._book.tallies[name].under_way for name in self._said.makes)
+        held = any(not each.cleared and each.withdrawn is None for each in self._book.entries.values())
+        return made or held or (self.room() > 0 and bool(self.makers()))
+
+    def work(self, due: Mapping[str, list[str]]) -> dict[str, Work]:
+        """Return what each agent has done, and what waits for it."""
+        done = {"match": self._work("match", self._book.tallies["match"], int("match" in due))}
+        agents = self._said.agents.items()
+        for name, agent in agents:
+            kind: WorkKind = (
+                "make" if isinstance(agent, Make) else "look" if isinstance(agent, Look) else "study"
+            )
+            waiting = len(due.get(name) or [""]) if name in due else 0
+            done[name] = self._work(kind, self._book.tallies[name], waiting)
+        return done
+
+    def _work(self, kind: WorkKind, tally: Tally, waiting: int) -> Work:
+        entries = self._book.entries
+        made = [
+            self._book.posterior.quality(name)
+            for name in tally.made
+            if entries[name].cleared and entries[name].withdrawn is None
+        ]
+        return Work(kind, tally.calls, tally.tokens, tally.under_way, waiting, made)
+
+    def statistics(self, due: Mapping[str, list[str]]) -> Statistics:
+        """Return what a supervisor is told."""
+        posterior = self._book.posterior
+        best = posterior.quality(posterior.ranking()[0]) if posterior.playing else None
+        return Statistics(
+            self.work(due),
+            posterior.playing,
+            self._book.counts["judged"],
+            self._said.k,
+            self.settled(),
+            best,
+            self.room(),
+        )
