@@ -117,7 +117,8 @@ class Agenda(Generic[Item]):
         for name in self.makers():
             make = self._said.makes[name]
             tally = self._book.tallies[name]
-            if playing >= make.needs and tally.under_way < make.at_once and self.room() > 0:
+            free = tally.under_way < make.at_once and self.room() > 0
+            if playing >= make.needs and free and not self._resting(tally):
                 due[name] = []
         if self._said.looks:
             standings = self._book.ranking()
@@ -128,6 +129,11 @@ class Agenda(Generic[Item]):
             if self._study_due(name, study) and not self._book.tallies[name].under_way:
                 due[name] = []
         return due
+
+    def _resting(self, tally: Tally) -> bool:
+        """Return whether a maker of nothing new waits for the board to change: a verdict for each item."""
+        playing = self._book.posterior.playing
+        return tally.barren > 0 and playing >= 2 and self._book.counts["judged"] < tally.last + playing
 
     def makers(self) -> list[str]:
         """Return the makers that are still asked."""

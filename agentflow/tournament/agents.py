@@ -66,7 +66,7 @@ Studying: TypeAlias = "Callable[[Context[object], Board[Item]], Awaitable[str | 
 class Make(Generic[Item]):
     """Makes new items. It is asked once `needs` items play, by up to `at_once` workers.
 
-    Who has made nothing new three times in a row is asked no more.
+    Who has made nothing new is asked again once each item has played, three times in a row at most.
     """
 
     work: Maker[Item]

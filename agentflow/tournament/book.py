@@ -225,6 +225,7 @@ class Book(Generic[Item]):
             self._enter(name, each["value"], f"{task.agent}/{task.number}")
         if task.agent in self._said.makes:
             tally.barren = 0 if done.made else tally.barren + 1
+            tally.last = self.counts["judged"]
         if task.about and task.about in self.entries:
             self._looked(task, done, tally)
         if done.advice is not None:

@@ -78,8 +78,8 @@ class Done:
 class Tally:
     """What an agent has done so far.
 
-    `barren` and `failures` count those in a row; `last` is how many verdicts there were at its last
-    study, `goal` the goal of it.
+    `barren` and `failures` count those in a row; `last` is how many verdicts there were when
+    it last made or studied something, `goal` the goal of its last study.
     """
 
     calls: int = 0
