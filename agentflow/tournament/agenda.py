@@ -50,6 +50,7 @@ class Agenda(Generic[Item]):
         self._book = book
         self._pairs = pairs
         self._settled = (-1, 0.0)
+        self._near = None if said.near is None else self._alike
 
     def next(self, waiting: int) -> Choice | None:
         """Return what is to begin now, None when nothing is. `waiting` matches are to be played anew."""
@@ -190,10 +191,14 @@ class Agenda(Generic[Item]):
     def _pair(self) -> Choice | None:
         chance = self.chance(_DRAWS_PICK, self._book.picks + 1)
         if self._said.objective == "top_k":
-            pair = ladder(self._book.posterior, self._said.k, chance, self._pairs)
+            pair = ladder(self._book.posterior, self._said.k, chance, self._pairs, self._near)
         else:
             pair = swiss(self._book.posterior, chance, self._pairs)
         return None if pair is None else Choice("match", pair=pair)
+
+    def _alike(self, one: str, other: str) -> float:
+        entries, near = self._book.entries, self._said.near
+        return 0.0 if near is None else near(entries[one].item, entries[other].item)
 
     # How it goes.
 

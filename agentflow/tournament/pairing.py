@@ -7,7 +7,7 @@ Measured against what others do: `agentflow bench tournament`.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar
 
 from agentflow.errors import UserError
@@ -24,6 +24,7 @@ Objective: TypeAlias = Literal["top_k", "full_order"]
 
 _DRAWS = 12  # looked at in one go for two that disagree
 _TRIES = 4
+_APART = 0.2  # the share of one that is nothing like, where those that are alike play the more likely
 
 
 class Pairs:
@@ -50,12 +51,17 @@ class Pairs:
 
 
 def ladder(
-    posterior: Posterior[Item], k: int, rng: numpy.random.Generator, pairs: Pairs
+    posterior: Posterior[Item],
+    k: int,
+    rng: numpy.random.Generator,
+    pairs: Pairs,
+    near: Callable[[Item, Item], float] | None = None,
 ) -> tuple[Item, Item] | None:
     """Return a pair that tells most of who is among the best: the Thompson ladder.
 
     A rung is drawn from 1 to `k`; then qualities, until two draws disagree on who stands above that
-    rung; one item from each side of the disagreement plays. Returns None when no pair is free.
+    rung; one item from each side of the disagreement plays. With `near`, which says from 0 to 1 how alike
+    two are, the more alike play the more likely, of those that disagree. Returns None when no pair is free.
     """
     import numpy as np
 
@@ -74,7 +80,7 @@ def ladder(
             if second == first:
                 continue
             a = _any(sorted(first - second), rng)
-            b = _any(sorted(second - first), rng)
+            b = _other(posterior, a, sorted(second - first), rng, near)
             pair = posterior.items[a], posterior.items[b]
             if pairs.free(*pair):
                 return _shown(pair, rng)
@@ -104,6 +110,25 @@ def swiss(posterior: Posterior[Item], rng: numpy.random.Generator, pairs: Pairs)
 
 def _any(places: list[int], rng: numpy.random.Generator) -> int:
     return places[int(rng.integers(len(places)))]
+
+
+def _other(
+    posterior: Posterior[Item],
+    place: int,
+    others: list[int],
+    rng: numpy.random.Generator,
+    near: Callable[[Item, Item], float] | None,
+) -> int:
+    if near is None or len(others) == 1:
+        return _any(others, rng)
+    item = posterior.items[place]
+    shares = [_APART + max(0.0, near(item, posterior.items[other])) for other in others]
+    at = float(rng.random()) * sum(shares)
+    for other, share in zip(others, shares, strict=True):
+        at -= share
+        if at < 0:
+            return other
+    return others[-1]
 
 
 def _shown(pair: tuple[Item, Item], rng: numpy.random.Generator) -> tuple[Item, Item]:

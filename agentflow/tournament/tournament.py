@@ -27,7 +27,8 @@ class Tournament(Generic[Item]):
     """Find the best of `items`; run it with None, or further items. The output is a `TournamentReport`.
 
     An item is anything with a JSON form; its id is a hash of that, or what `id` returns. Items with the
-    same id are one; with `similar`, so are items that it calls the same. `judge` is an async function of
+    same id are one; with `similar`, so are items that it calls the same; those that
+    `near` calls alike, from 0 to 1, meet more often. `judge` is an async function of
     a `Context` and a `Match` that returns `first`, `second` or `tie`, as the last line of a text or as
     `{"winner": …}`; or an agent, which is asked in words. `debate`, likewise, judges matches within the
     best `k`. A judge that gives no verdict is asked again, three times at most; then the match is void.
@@ -70,6 +71,7 @@ class Tournament(Generic[Item]):
         parallel_rematch: int = 1,
         id: Callable[[Item], str] | None = None,
         similar: Callable[[Item, Item], bool] | None = None,
+        near: Callable[[Item, Item], float] | None = None,
         item_type: object = None,
         seed: int = 0,
         name: str = "tournament",
@@ -103,6 +105,7 @@ class Tournament(Generic[Item]):
         self.parallel_rematch = parallel_rematch
         self.id = id
         self.similar = similar
+        self.near = near
         self.item_type = item_type
         self.seed = seed
         self.name = name
