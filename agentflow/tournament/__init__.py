@@ -6,6 +6,8 @@ from agentflow.tournament.agents import Agents, Board, Halt, Look, Make, Maker, 
 from agentflow.tournament.judging import Judge, Match, Mode, Verdict, verdict_of
 from agentflow.tournament.live import LiveTournament
 from agentflow.tournament.pairing import Objective, Pairs, ladder, swiss
+from agentflow.tournament.picture import history_picture, rating_picture
+from agentflow.tournament.population import Copy, Member, Population, PopulationReport, Scored
 from agentflow.tournament.posterior import Posterior, Quality, Sharpness
 from agentflow.tournament.report import (
     Note,
@@ -22,6 +24,7 @@ from agentflow.tournament.tournament import Tournament
 __all__ = [
     "Agents",
     "Board",
+    "Copy",
     "FixedWeights",
     "Halt",
     "Judge",
@@ -30,17 +33,21 @@ __all__ = [
     "Make",
     "Maker",
     "Match",
+    "Member",
     "Mode",
     "Note",
     "Objective",
     "Outcome",
     "Pairs",
     "Played",
+    "Population",
+    "PopulationReport",
     "Posterior",
     "Progress",
     "Quality",
     "Reject",
     "Review",
+    "Scored",
     "Sharpness",
     "Standing",
     "Statistics",
@@ -51,7 +58,9 @@ __all__ = [
     "TournamentReport",
     "Verdict",
     "Work",
+    "history_picture",
     "ladder",
+    "rating_picture",
     "swiss",
     "verdict_of",
 ]

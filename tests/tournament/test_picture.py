@@ -87,7 +87,7 @@ def test_where_an_item_comes_from_is_told_by_colour_shape_and_legend() -> None:
     legend = texts(root)[1:5]
     assert legend == ["given", "generate", "evolve", "person"]
     rows = root.findall(f"{SVG}g")
-    shapes = [row[4].tag.removeprefix(SVG) + str(row[4].get("class")) for row in rows]
+    shapes = [row[5].tag.removeprefix(SVG) + str(row[5].get("class")) for row in rows]
     assert shapes == ["circlep s0", "rectp s1", "rectp s1", "pathp s2", "pathp s3"]
     many = drawn(rating_picture([standing(n, "soup", f"agent {n}") for n in range(12)]))
     assert texts(many)[8] == "others"
