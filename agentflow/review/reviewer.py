@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "SCREENED",
+    "Answer",
     "Example",
     "Reviewer",
     "Screening",

@@ -17,6 +17,7 @@ from agentflow.session.blocks import BUILTINS, TRANSFER
 from agentflow.workflow.dual_faults import dual_faults
 from agentflow.workflow.modules import fault
 from agentflow.workflow.plan_faults import plan_faults
+from agentflow.workflow.review_faults import review_faults
 from agentflow.workflow.templates import Names, step_faults, template_faults
 from agentflow_protocols.chat import Json
 from agentflow_protocols.workflow import Parsed, Problem, did_you_mean, parse_file, walk
@@ -84,6 +85,7 @@ def _templates(parsed: Parsed) -> Iterator[Problem]:
     if isinstance(parsed.merged.get("batch"), dict):
         yield from _in_templates(parsed, ("batch", "file"), names)
     yield from dual_faults(parsed, names, folder_of)
+    yield from review_faults(parsed, names, folder_of)
     seen = {**names, "output": None, "run": RUN_NAMES}
     if isinstance(plan := parsed.merged.get("plan"), dict):
         yield from plan_faults(parsed, names)

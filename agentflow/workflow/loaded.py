@@ -30,6 +30,7 @@ from agentflow.workflow.duals import run_dual
 from agentflow.workflow.inputs import read_inputs
 from agentflow.workflow.plan_faults import argument_faults
 from agentflow.workflow.plans import Scope, run_plan
+from agentflow.workflow.reviews import run_review
 from agentflow.workflow.tally import tally_of
 from agentflow.workflow.templates import render
 from agentflow_protocols.chat import Json
@@ -94,7 +95,7 @@ class LoadedWorkflow:
     def limits(self) -> Limits | None:
         """The limits of a whole run: the workflow's, and those of the agent that it runs."""
         workflow = self.workflow
-        if workflow.batch is not None or workflow.plan is not None or workflow.dual is not None:
+        if any(each is not None for each in (workflow.batch, workflow.plan, workflow.dual, workflow.review)):
             return build_limits(workflow.limits)
         if workflow.team is not None:
             return build_limits(workflow.limits, LimitsSection(turns=TEAM_TURNS))
@@ -120,6 +121,8 @@ class LoadedWorkflow:
         agents, wanted = self.workflow.agents, list(self.workflow.entry)
         if self.workflow.batch is not None and self.workflow.batch.endpoint is not None:
             self.endpoints[self.workflow.batch.endpoint].check()
+        for name in [] if self.workflow.review is None else self.workflow.review.endpoints():
+            self.endpoints[name].check()
         seen: set[str] = set()
         while wanted:
             name = wanted.pop()
@@ -132,7 +135,12 @@ class LoadedWorkflow:
         """Return the agent, or the team, that a run with these inputs runs. Raises `UserError`: none."""
         build = build_agents(self.workflow, self.parsed, self.endpoints, self.tools, inputs)
         what = next(
-            (each for each in ("plan", "batch", "dual") if getattr(self.workflow, each) is not None), None
+            (
+                each
+                for each in ("plan", "batch", "dual", "review")
+                if getattr(self.workflow, each) is not None
+            ),
+            None,
         )
         if what is not None:
             raise UserError(f"{self.path}: it runs a {what}, not an agent or a team: `agentflow run` runs it")
@@ -174,6 +182,10 @@ class LoadedWorkflow:
         if self.workflow.dual is not None:
             build = build_agents(self.workflow, self.parsed, self.endpoints, self.tools, inputs)
             return await run_dual(self.name, self.workflow.dual, self.parsed, build, inputs, context), {}
+        if (review := self.workflow.review) is not None:
+            build = build_agents(self.workflow, self.parsed, self.endpoints, self.tools, inputs)
+            output = await run_review(self.name, review, self.parsed, build, self.endpoints, inputs, context)
+            return output, {}
         agent = self.agent(inputs)
         where = "agent.input" if self.workflow.team is None else "team.input"
         text = render(self.workflow.use.input, {"inputs": inputs}, where)

@@ -21,7 +21,16 @@ if TYPE_CHECKING:
     from jinja2.environment import TemplateExpression
     from jinja2.sandbox import SandboxedEnvironment
 
-__all__ = ["Fault", "Names", "is_whole", "keys_used", "render", "step_faults", "template_faults"]
+__all__ = [
+    "Fault",
+    "Names",
+    "is_whole",
+    "keys_used",
+    "pairs_used",
+    "render",
+    "step_faults",
+    "template_faults",
+]
 
 Names = Mapping[str, "frozenset[str] | None"]
 """The names that a template may use; for a mapping with known keys, these keys."""
@@ -86,6 +95,26 @@ def keys_used(value: Json, root: str) -> list[str]:
     if not isinstance(value, str) or (tree := _parsed(value)) is None:
         return []
     return list(dict.fromkeys(key for found, key in _keys(tree) if found == root))
+
+
+def pairs_used(text: str, root: str) -> list[tuple[str, str]]:
+    """Return the `x` and `y` of every `root.x.y` in a template, in their order; of a bad one, none."""
+    from jinja2 import nodes
+
+    tree = _parsed(text)
+    parts: list[nodes.Getattr | nodes.Getitem] = []
+    if tree is not None:
+        parts += [*tree.find_all(nodes.Getattr)]
+        parts += [*tree.find_all(nodes.Getitem)]
+    found: list[tuple[int, str, str]] = []
+    for part in parts:
+        inner = part.node
+        if not isinstance(inner, nodes.Getattr | nodes.Getitem) or not isinstance(inner.node, nodes.Name):
+            continue
+        first, second = _key(inner), _key(part)
+        if inner.node.name == root and first is not None and second is not None:
+            found.append((part.lineno, first, second))
+    return [(first, second) for _, first, second in sorted(dict.fromkeys(found))]
 
 
 def is_whole(text: str) -> bool:

@@ -42,6 +42,14 @@ from agentflow_protocols.workflow.plan_checks import (
 )
 from agentflow_protocols.workflow.plan_models import NestedPlan, PlanUse, StepSection
 from agentflow_protocols.workflow.problem import Problem, did_you_mean, one_of
+from agentflow_protocols.workflow.review_checks import review_rounds, round_reviewers
+from agentflow_protocols.workflow.review_models import (
+    ExampleSection,
+    ReviewerSection,
+    ReviewUse,
+    RoundSection,
+    WhenSection,
+)
 from agentflow_protocols.workflow.secret import looks_secret
 
 __all__ = [
@@ -54,6 +62,7 @@ __all__ = [
     "Document",
     "DualUse",
     "EndpointSection",
+    "ExampleSection",
     "HttpTool",
     "InputSection",
     "LimitsSection",
@@ -67,6 +76,9 @@ __all__ = [
     "Problem",
     "Raw",
     "Reader",
+    "ReviewUse",
+    "ReviewerSection",
+    "RoundSection",
     "SettingsSection",
     "Shared",
     "SlotSection",
@@ -77,6 +89,7 @@ __all__ = [
     "TimeoutsSection",
     "TimerSection",
     "ToolSection",
+    "WhenSection",
     "Workflow",
     "did_you_mean",
     "fallback_of",
@@ -88,6 +101,8 @@ __all__ = [
     "parse_workflow",
     "plans_in",
     "read_document",
+    "review_rounds",
+    "round_reviewers",
     "stand_in_fault",
     "steps_of",
     "walk",

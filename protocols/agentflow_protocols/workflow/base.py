@@ -11,18 +11,20 @@ from agentflow_protocols.duration import parse_duration
 from agentflow_protocols.errors import RemoteProtocolError
 
 __all__ = [
-    "BASE_URL", "FUNCTION", "PATTERNS", "TOOL_URL", "Amount", "Count", "Duration", "Env", "Grace", "Name",
-    "NameList", "Positive", "Section", "several",
+    "BASE_URL", "FUNCTION", "PATTERNS", "TOOL_URL", "WHOLE", "Amount", "Count", "Duration", "Env", "Grace",
+    "Name", "NameList", "Positive", "Section", "several",
 ]  # fmt: skip
 
 NAME = r"^[a-z][a-z0-9_]*$"
 FUNCTION = r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*:[A-Za-z_][A-Za-z0-9_]*$"
+WHOLE = r"^-?[0-9]{1,9}$"
 _ENV = r"^[A-Za-z_][A-Za-z0-9_]*$"
 BASE_URL = r"^https?://[^\s/?#@{}]+[^\s?#{}]*(\?api-version=[\w.-]+)?$"
 TOOL_URL = r"^https?://[^\s/{}?#@]+([/?].*)?$"
 PATTERNS = {
     NAME: "a name of lower-case letters, digits and _, beginning with a letter",
     FUNCTION: "module:function",
+    WHOLE: "a whole number",
     _ENV: "the name of an environment variable",
     BASE_URL: "an http:// or https:// address without user, query and template",
     TOOL_URL: "an http:// or https:// address whose host is written out",

@@ -12,13 +12,14 @@ from pydantic import JsonValue
 from agentflow_protocols.workflow.document import Path, walk
 from agentflow_protocols.workflow.plan_checks import check_plan
 from agentflow_protocols.workflow.problem import Problem, did_you_mean, one_of
+from agentflow_protocols.workflow.review_checks import check_review
 from agentflow_protocols.workflow.secret import looks_secret, names_secret
 
 __all__ = ["FREE_SCHEMES", "LATER_SECTIONS", "TEAM_COMMANDS", "TEAM_DUTIES", "Report", "check", "items"]
 
 FREE_SCHEMES = ("builtin", "in-flight", "local", "scripted")
-LATER_SECTIONS = ("tournament", "review", "bench")
-_RUNNABLE = ("agent", "team", "plan", "dual", "batch")
+LATER_SECTIONS = ("tournament", "bench")
+_RUNNABLE = ("agent", "team", "plan", "dual", "review", "batch")
 TEAM_COMMANDS = ("assign", "reassign", "tell", "board")
 TEAM_DUTIES = ("report", "ask")
 
@@ -37,6 +38,7 @@ def check(file: Mapping[str, JsonValue], report: Report) -> Iterator[Problem]:
     yield from _references(file, report)
     yield from _team(file, report)
     yield from check_plan(file, report)
+    yield from check_review(file, report)
     yield from _sessions(file, report)
     yield from _models(file, report)
     yield from _money(file, report)
@@ -57,7 +59,9 @@ def _sections(file: Mapping[str, JsonValue], report: Report) -> Iterator[Problem
         last = max(runnable, key=list(file).index)
         yield report([last], f"a file has one runnable section; found {' and '.join(runnable)}", key=True)
     elif not runnable:
-        yield report([], "nothing to run: write `agent: NAME`, `team:`, `plan:`, `dual:` or `batch:`")
+        yield report(
+            [], "nothing to run: write `agent: NAME`, `team:`, `plan:`, `dual:`, `review:` or `batch:`"
+        )
     if isinstance(agent := file.get("agent"), str) and "input" not in items(file.get("inputs")):
         yield report(
             ["agent"],
@@ -217,6 +221,9 @@ def _money(file: Mapping[str, JsonValue], report: Report) -> Iterator[Problem]:
         if items(limit).get("money") is None:
             continue
         wanted = [name for agent in limited if isinstance(name := items(agents[agent]).get("endpoint"), str)]
+        if path == ("limits", "money"):
+            asked = items(items(file.get("review")).get("reviewers")).values()
+            wanted += [name for each in asked if isinstance(name := items(each).get("endpoint"), str)]
         seen: set[str] = set()
         while wanted:
             name = wanted.pop()

@@ -26,6 +26,7 @@ from agentflow_protocols.workflow.base import (
 )
 from agentflow_protocols.workflow.dual_models import DualUse
 from agentflow_protocols.workflow.plan_models import PlanUse
+from agentflow_protocols.workflow.review_models import ReviewUse
 
 __all__ = [
     "AgentSection",
@@ -400,7 +401,7 @@ class Workflow(Section):
     model_config = ConfigDict(
         title="agentflow workflow, version 1",
         json_schema_extra={
-            "oneOf": [{"required": [name]} for name in ("agent", "team", "plan", "dual", "batch")]
+            "oneOf": [{"required": [name]} for name in ("agent", "team", "plan", "dual", "review", "batch")]
         },
     )
 
@@ -426,6 +427,7 @@ class Workflow(Section):
     dual: DualUse | None = Field(
         None, description="The game to run: a world, a fast function, slow processes."
     )
+    review: ReviewUse | None = Field(None, description="The review to run: records, reviewers, rounds.")
     output: JsonValue = Field(
         None, description="Templates; `inputs`, `output`, `run` and a plan's `steps` may be used in them."
     )
@@ -447,4 +449,6 @@ class Workflow(Section):
             return self.plan.agents()
         if self.dual is not None:
             return self.dual.agents()
+        if self.review is not None:
+            return self.review.agents()
         return [self.team.leader, *self.team.workers] if self.team is not None else []
