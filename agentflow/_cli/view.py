@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from agentflow._cli.game import GameBoard, game_line
 from agentflow._cli.gantt import Line, Steps, chart, cut
+from agentflow._cli.review import ReviewBoard
 from agentflow._cli.say import error_line, note, seconds_text
 from agentflow.workflow.tally import counts, own_seconds
 from agentflow_protocols.trace import (
@@ -99,6 +100,7 @@ class Board:
     cost: float | None = 0.0
     steps: Steps = field(default_factory=Steps)
     game: GameBoard = field(default_factory=GameBoard)
+    review: ReviewBoard = field(default_factory=ReviewBoard)
 
     def take(self, event: Event) -> None:
         """Take an event in."""
@@ -108,7 +110,7 @@ class Board:
         self.steps.take(event)
         match event:
             case RunStarted(kind=kind, name=name):
-                if kind != "step":  # steps of a plan are told by events of their own
+                if kind != "step" and not self.review:  # steps and looks are told by events of their own
                     self.runs[event.run] = (f"{name} ({kind})", "running")
             case RunFinished(status=status):
                 if event.run in self.runs:
@@ -145,6 +147,7 @@ class Board:
                 self.approvals.pop(call, None)
             case Custom():
                 self.game.take(event)
+                self.review.take(event)
             case _:
                 pass
 
@@ -183,12 +186,17 @@ class Lines:
         self._say = say
         self._begun: float | None = None
         self._steps: dict[str, float] = {}  # runs of a plan's steps, and when they began
+        self._review = ReviewBoard()
 
     def take(self, event: Event) -> None:
         """Write the event, when it is one that a person wants to see, with the seconds since the first."""
         if self._begun is None:
             self._begun = event.time
+        if self._review.hides(event):
+            return
         text = None if self._is_step(event) else _line(event)
+        if isinstance(event, Custom) and text is None:
+            text = self._review.line(event)
         if isinstance(event, StepFinished) and text is not None:
             begun = self._steps.pop(f"{event.run}/{event.key}", None)
             text += "" if begun is None else f" after {seconds_text(event.time - begun)}"
@@ -311,7 +319,7 @@ class Live:
 def drawn(board: Board, width: int, height: int) -> list[Line]:
     """Return a run as lines of at most `width` columns, at most `height` of them (but no less than 8)."""
     height = max(8, height)
-    runs = list(board.runs.items())[: 1 if board.game else None]
+    runs = list(board.runs.items())[: 1 if board.game or board.review else None]
     shown = runs[-(height // 3 if board.steps else height // 2) :]
     lines: list[Line] = [
         [(f"{'  ' * run.count('/')}{name}  {status}", "bold" if "/" not in run else "")]
@@ -323,6 +331,9 @@ def drawn(board: Board, width: int, height: int) -> list[Line]:
     begun, room = board.begun or 0.0, height - 1 - len(lines)
     if board.game:
         lines += board.game.lines(board.now, room)
+        room = height - 1 - len(lines)
+    if board.review:
+        lines += board.review.lines(width, room)
         room = height - 1 - len(lines)
     if board.steps:
         most = room - min(len(board.calls), room // 3)

@@ -173,7 +173,8 @@ class ReviewRounds:
                     break
                 if enters:
                     await self._round(sitting, each, row)
-            context.emit("row", {"id": row.record.id, "rounds": list(row.votes), "failed": bool(row.faults)})
+            fault = next((f"{who}: {text}" for who, text in row.faults.items()), None)
+            context.emit("row", {"id": row.record.id, "rounds": list(row.votes), "fault": fault})
 
     async def _round(self, sitting: _Sitting, each: Round, row: Row) -> None:
         sitting.context.emit("entered", {"id": row.record.id, "round": each.name})
