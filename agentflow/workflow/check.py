@@ -19,6 +19,7 @@ from agentflow.workflow.modules import fault
 from agentflow.workflow.plan_faults import plan_faults
 from agentflow.workflow.review_faults import review_faults
 from agentflow.workflow.templates import Names, step_faults, template_faults
+from agentflow.workflow.tournament_faults import tournament_faults
 from agentflow_protocols.chat import Json
 from agentflow_protocols.workflow import Parsed, Problem, did_you_mean, parse_file, walk
 
@@ -86,6 +87,7 @@ def _templates(parsed: Parsed) -> Iterator[Problem]:
         yield from _in_templates(parsed, ("batch", "file"), names)
     yield from dual_faults(parsed, names, folder_of)
     yield from review_faults(parsed, names, folder_of)
+    yield from tournament_faults(parsed, names, folder_of)
     seen = {**names, "output": None, "run": RUN_NAMES}
     if isinstance(plan := parsed.merged.get("plan"), dict):
         yield from plan_faults(parsed, names)

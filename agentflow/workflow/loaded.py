@@ -33,12 +33,14 @@ from agentflow.workflow.plans import Scope, run_plan
 from agentflow.workflow.reviews import run_review
 from agentflow.workflow.tally import tally_of
 from agentflow.workflow.templates import render
+from agentflow.workflow.tournaments import run_tournament
 from agentflow_protocols.chat import Json
 from agentflow_protocols.workflow import BatchUse, InputSection, LimitsSection, Parsed, Workflow
 
 __all__ = ["LoadedWorkflow", "load"]
 
 _TURNS = LimitsSection(turns=TURNS)
+_NO_AGENT = ("plan", "batch", "dual", "tournament", "review")  # what runs no one agent or team
 
 
 def load(
@@ -95,7 +97,7 @@ class LoadedWorkflow:
     def limits(self) -> Limits | None:
         """The limits of a whole run: the workflow's, and those of the agent that it runs."""
         workflow = self.workflow
-        if any(each is not None for each in (workflow.batch, workflow.plan, workflow.dual, workflow.review)):
+        if any(getattr(workflow, name) is not None for name in _NO_AGENT):
             return build_limits(workflow.limits)
         if workflow.team is not None:
             return build_limits(workflow.limits, LimitsSection(turns=TEAM_TURNS))
@@ -134,14 +136,7 @@ class LoadedWorkflow:
     def agent(self, inputs: Mapping[str, Json]) -> Agent[object, Json] | Team[object, Json]:
         """Return the agent, or the team, that a run with these inputs runs. Raises `UserError`: none."""
         build = build_agents(self.workflow, self.parsed, self.endpoints, self.tools, inputs)
-        what = next(
-            (
-                each
-                for each in ("plan", "batch", "dual", "review")
-                if getattr(self.workflow, each) is not None
-            ),
-            None,
-        )
+        what = next((each for each in _NO_AGENT if getattr(self.workflow, each) is not None), None)
         if what is not None:
             raise UserError(f"{self.path}: it runs a {what}, not an agent or a team: `agentflow run` runs it")
         if self.workflow.team is not None:
@@ -182,6 +177,9 @@ class LoadedWorkflow:
         if self.workflow.dual is not None:
             build = build_agents(self.workflow, self.parsed, self.endpoints, self.tools, inputs)
             return await run_dual(self.name, self.workflow.dual, self.parsed, build, inputs, context), {}
+        if (tournament := self.workflow.tournament) is not None:
+            build = build_agents(self.workflow, self.parsed, self.endpoints, self.tools, inputs)
+            return await run_tournament(self.name, tournament, self.parsed, build, inputs, context), {}
         if (review := self.workflow.review) is not None:
             build = build_agents(self.workflow, self.parsed, self.endpoints, self.tools, inputs)
             output = await run_review(self.name, review, self.parsed, build, self.endpoints, inputs, context)

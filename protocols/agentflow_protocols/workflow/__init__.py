@@ -51,6 +51,8 @@ from agentflow_protocols.workflow.review_models import (
     WhenSection,
 )
 from agentflow_protocols.workflow.secret import looks_secret
+from agentflow_protocols.workflow.tournament_checks import tournament_workers
+from agentflow_protocols.workflow.tournament_models import JudgeSection, TournamentUse, WorkerSection
 
 __all__ = [
     "FREE_SCHEMES",
@@ -65,6 +67,7 @@ __all__ = [
     "ExampleSection",
     "HttpTool",
     "InputSection",
+    "JudgeSection",
     "LimitsSection",
     "NestedPlan",
     "OutputSection",
@@ -89,7 +92,9 @@ __all__ = [
     "TimeoutsSection",
     "TimerSection",
     "ToolSection",
+    "TournamentUse",
     "WhenSection",
+    "WorkerSection",
     "Workflow",
     "did_you_mean",
     "fallback_of",
@@ -105,5 +110,6 @@ __all__ = [
     "round_reviewers",
     "stand_in_fault",
     "steps_of",
+    "tournament_workers",
     "walk",
 ]

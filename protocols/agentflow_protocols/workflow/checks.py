@@ -14,12 +14,13 @@ from agentflow_protocols.workflow.plan_checks import check_plan
 from agentflow_protocols.workflow.problem import Problem, did_you_mean, one_of
 from agentflow_protocols.workflow.review_checks import check_review
 from agentflow_protocols.workflow.secret import looks_secret, names_secret
+from agentflow_protocols.workflow.tournament_checks import check_tournament
 
 __all__ = ["FREE_SCHEMES", "LATER_SECTIONS", "TEAM_COMMANDS", "TEAM_DUTIES", "Report", "check", "items"]
 
 FREE_SCHEMES = ("builtin", "in-flight", "local", "scripted")
-LATER_SECTIONS = ("tournament", "bench")
-_RUNNABLE = ("agent", "team", "plan", "dual", "review", "batch")
+LATER_SECTIONS = ("bench",)
+_RUNNABLE = ("agent", "team", "plan", "dual", "tournament", "review", "batch")
 TEAM_COMMANDS = ("assign", "reassign", "tell", "board")
 TEAM_DUTIES = ("report", "ask")
 
@@ -38,6 +39,7 @@ def check(file: Mapping[str, JsonValue], report: Report) -> Iterator[Problem]:
     yield from _references(file, report)
     yield from _team(file, report)
     yield from check_plan(file, report)
+    yield from check_tournament(file, report)
     yield from check_review(file, report)
     yield from _sessions(file, report)
     yield from _models(file, report)
@@ -59,9 +61,8 @@ def _sections(file: Mapping[str, JsonValue], report: Report) -> Iterator[Problem
         last = max(runnable, key=list(file).index)
         yield report([last], f"a file has one runnable section; found {' and '.join(runnable)}", key=True)
     elif not runnable:
-        yield report(
-            [], "nothing to run: write `agent: NAME`, `team:`, `plan:`, `dual:`, `review:` or `batch:`"
-        )
+        allowed = ", ".join(f"`{name}:`" for name in _RUNNABLE[1:-1])
+        yield report([], f"nothing to run: write `agent: NAME`, {allowed} or `batch:`")
     if isinstance(agent := file.get("agent"), str) and "input" not in items(file.get("inputs")):
         yield report(
             ["agent"],

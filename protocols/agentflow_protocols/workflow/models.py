@@ -27,6 +27,7 @@ from agentflow_protocols.workflow.base import (
 from agentflow_protocols.workflow.dual_models import DualUse
 from agentflow_protocols.workflow.plan_models import PlanUse
 from agentflow_protocols.workflow.review_models import ReviewUse
+from agentflow_protocols.workflow.tournament_models import TournamentUse
 
 __all__ = [
     "AgentSection",
@@ -395,14 +396,15 @@ class Shared(Section):
     agents: dict[Name, AgentSection] = Field({})
 
 
+_RUNNABLE = ("agent", "team", "plan", "dual", "tournament", "review", "batch")
+
+
 class Workflow(Section):
     """A workflow file, schema version 1."""
 
     model_config = ConfigDict(
         title="agentflow workflow, version 1",
-        json_schema_extra={
-            "oneOf": [{"required": [name]} for name in ("agent", "team", "plan", "dual", "review", "batch")]
-        },
+        json_schema_extra={"oneOf": [{"required": [name]} for name in _RUNNABLE]},
     )
 
     agentflow: Literal[1] = Field(description="The version of this schema.")
@@ -426,6 +428,9 @@ class Workflow(Section):
     plan: PlanUse | None = Field(None, description="The plan to run: steps by name, and their resources.")
     dual: DualUse | None = Field(
         None, description="The game to run: a world, a fast function, slow processes."
+    )
+    tournament: TournamentUse | None = Field(
+        None, description="The tournament to run: items, judges, and who makes, reviews and studies them."
     )
     review: ReviewUse | None = Field(None, description="The review to run: records, reviewers, rounds.")
     output: JsonValue = Field(
@@ -451,4 +456,6 @@ class Workflow(Section):
             return self.dual.agents()
         if self.review is not None:
             return self.review.agents()
+        if self.tournament is not None:
+            return self.tournament.asked()
         return [self.team.leader, *self.team.workers] if self.team is not None else []
