@@ -55,8 +55,10 @@ class _Open:
     line: int = 0
     last: str = ""
     tags: _Tagged = field(default_factory=dict)
+    more: list[str] = field(default_factory=list)  # lines that go on with the last value
 
     def add(self, tag: str, value: str, pubmed: bool) -> None:
+        self._end()
         doi = re.fullmatch(r"(\S+) \[doi\]", value) if pubmed and tag in ("LID", "AID") else None
         if doi is not None:
             tag, value = "DOI", doi[1]
@@ -68,10 +70,22 @@ class _Open:
     def go_on(self, line: str) -> None:
         """Take a line without a tag, which goes on with the last value; or is a keyword of its own."""
         values, text = self.tags[self.last], line.strip()
-        if self.last in ("KW", "AU", "A1") and line[:1] != " " and values[-1]:
+        if self.last in ("KW", "AU", "A1") and line[:1] != " " and values[-1] and not self.more:
             values.append(text)
         else:
-            values[-1] = f"{values[-1]} {text}".strip()
+            self.more.append(text)
+
+    def _end(self) -> None:
+        """Put the last value together."""
+        if self.more:
+            values = self.tags[self.last]
+            values[-1] = " ".join([values[-1], *self.more]).strip()
+            self.more = []
+
+    def fields(self, pubmed: bool) -> Fields:
+        """Return the record's fields."""
+        self._end()
+        return _fields(self.tags, pubmed)
 
 
 def read_ris(where: str, lines: Iterable[str]) -> Iterator[tuple[int, Fields]]:
@@ -98,21 +112,21 @@ def read_ris(where: str, lines: Iterable[str]) -> Iterator[tuple[int, Fields]]:
         tag, value = found[1], (found[2] or "").strip()
         if tag == "ER" and not pubmed:
             if record is not None:
-                yield record.line, _fields(record.tags, pubmed)
+                yield record.line, record.fields(pubmed)
             record = None
             continue
         if record is not None and tag == ("PMID" if pubmed else "TY"):
             if not pubmed:
                 message = f"a record begins before that of line {record.line} is closed by `ER  -`"
                 raise UserError(f"{where}:{number}: {message}")
-            yield record.line, _fields(record.tags, pubmed)
+            yield record.line, record.fields(pubmed)
             record = None
         record = record or _Open(number)
         record.add(tag, value, pubmed)
     if record is not None:
         if not pubmed:
             raise UserError(f"{where}:{record.line}: the record is not closed by `ER  -`")
-        yield record.line, _fields(record.tags, pubmed=True)
+        yield record.line, record.fields(pubmed)
 
 
 def _fields(tags: _Tagged, pubmed: bool) -> Fields:

@@ -23,7 +23,6 @@ from agentflow.review import (
     Row,
     abstraction,
     disagreement,
-    read_records,
     score_of,
     scored,
     scoring,
@@ -202,62 +201,3 @@ def test_disputes() -> None:
         None,
         None,
     ]
-
-
-# Files.
-
-RIS = """TY  - JOUR
-TI  - Soup in the
-  long run
-AU  - Leek, A.
-AU  - Pot, B.
-AB  - We boil.
-KW  - soup
-PY  - 2024
-ID  - one
-ER  -
-
-TY  - BOOK
-T1  - Bread
-ER  -
-"""
-
-
-def test_records_are_read_from_three_kinds_of_files(tmp_path: Path) -> None:
-    (tmp_path / "a.ris").write_text(RIS)
-    one, two = read_records(tmp_path / "a.ris")
-    assert (one.id, one.title, two.id, two.title) == ("one", "Soup in the long run", "r2", "Bread")
-    assert one.fields["authors"] == ["Leek, A.", "Pot, B."]
-    assert one.as_text(["title", "authors", "year", "doi"]) == (
-        "title: Soup in the long run\nauthors: Leek, A.; Pot, B.\nyear: 2024"
-    )
-    (tmp_path / "a.csv").write_text('\ufeffid,title\r\nx,"Two\nlines"\r\n,Bread\r\n', encoding="utf-8")
-    first, second = read_records(tmp_path / "a.csv")
-    assert (first.id, first.fields["title"], second.id) == ("x", "Two\nlines", "r2")
-    (tmp_path / "a.jsonl").write_text('{"id": 7, "title": "Soup", "tags": {"a": 1}}\n\n{}\n')
-    first, second = read_records(tmp_path / "a.jsonl")
-    assert (first.id, second.id, second.as_text()) == ("7", "r2", "(the record is empty)")
-
-
-@pytest.mark.parametrize(
-    ("name", "text", "fault"),
-    [
-        ("a.txt", "x", "records are read from"),
-        ("a.jsonl", "{", r"a\.jsonl:1: no JSON"),
-        ("a.jsonl", "[]", "a record is a JSON object"),
-        ("a.jsonl", '{"id": 1}\n{"id": "1"}', r"a\.jsonl:2: a second record has the id '1'"),
-        ("a.jsonl", "\n", "no records"),
-        ("a.csv", "id,id\n1,2\n", "two columns"),
-        ("a.csv", "id,title\n1\n", r"a\.csv:2: the row has not 2 cells"),
-        ("a.csv", "id,title\n1,2,3\n", r"a\.csv:2: the row has not 2 cells"),
-        ("a.csv", 'id\n"1', "a.csv"),
-        ("a.ris", "hello\n", r"a\.ris:1: no RIS"),
-        ("a.ris", "TY  - JOUR\nTI  - x\n", r"a\.ris:1: the record is not closed"),
-    ],
-)
-def test_files_that_hold_no_records(tmp_path: Path, name: str, text: str, fault: str) -> None:
-    (tmp_path / name).write_text(text)
-    with pytest.raises(UserError, match=fault):
-        read_records(tmp_path / name)
-    with pytest.raises(UserError, match="No such file"):
-        read_records(tmp_path / "none.csv")
