@@ -79,13 +79,15 @@ class Look(Generic[Item]):
     """Reviews an item, once for each goal, and again after `again` further matches of it.
 
     What it returns is a note that judges see, or a `Reject`, which takes the item out. With `gate`, no item
-    plays before it. `due` may ask for more: a place among the best, or another review before this one.
+    plays before it; a `memo` is kept, and no judge sees it. `due` may ask for more: a place among the
+    best, or another review before this one.
     """
 
     work: Reviewing[Item]
     due: Callable[[Standing[Item]], bool] | None = None
     again: int = 0
     gate: bool = False
+    memo: bool = False
 
 
 @dataclass(frozen=True, slots=True)

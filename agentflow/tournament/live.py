@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
 from agentflow.errors import RunError
@@ -70,6 +71,10 @@ class LiveTournament(Generic[Item]):
     def stop(self) -> None:
         """End it now; its report says `stopped`."""
         self._play.stop()
+
+    def restrict(self, sources: Sequence[str]) -> None:
+        """Let agents rest on these sources only, told by name; none lets them use all again."""
+        self._play.book.advise("sources", "\n".join(sources))
 
     @property
     def statistics(self) -> Statistics:

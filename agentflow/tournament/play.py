@@ -58,8 +58,8 @@ class Play(Generic[Item]):
         self._fault: Exception | None = None
         self._looked = 0
 
-    async def work(self, items: Sequence[Item]) -> TournamentReport[Item]:
-        """Play to the end."""
+    def restore(self, items: Sequence[Item]) -> None:
+        """Read what the journal knows, and take in the items that it does not."""
         running, failed, tasks = self.book.restore()
         for pick in running:
             self.book.tallies["match"].under_way += 1
@@ -76,6 +76,9 @@ class Play(Generic[Item]):
         self._looked = self.book.counts["judged"] - 1
         if self.book.halted is not None:
             self._reason = "unsafe"
+
+    async def work(self) -> TournamentReport[Item]:
+        """Play to the end."""
         try:
             async with asyncio.TaskGroup() as group:
                 await self._dispatch(group)
@@ -204,9 +207,17 @@ class Play(Generic[Item]):
             first.item,
             second.item,
             pick.mode,
-            _texts(first, pick.first_notes),
-            _texts(second, pick.second_notes),
+            self._texts(first, pick.first_notes),
+            self._texts(second, pick.second_notes),
             advice=self.book.advice(pick.seq),
+        )
+
+    def _texts(self, entry: Entry[Item], known: int) -> tuple[str, ...]:
+        """Return what a judge reads of an item: the last review by each agent, and all by persons."""
+        notes = [note for note in entry.notes[:known] if note.by not in self._said.memos]
+        last = {note.by: number for number, note in enumerate(notes)}
+        return tuple(
+            note.text for number, note in enumerate(notes) if note.by == EXPERT or last[note.by] == number
         )
 
     # Agents' work.
@@ -356,12 +367,3 @@ class Play(Generic[Item]):
             list(book.history),
             book.halted,
         )
-
-
-def _texts(entry: Entry[Item], known: int) -> tuple[str, ...]:
-    """Return what a judge reads of an item: the last review by each agent, and all by persons."""
-    notes = entry.notes[:known]
-    last = {note.by: number for number, note in enumerate(notes)}
-    return tuple(
-        note.text for number, note in enumerate(notes) if note.by == EXPERT or last[note.by] == number
-    )

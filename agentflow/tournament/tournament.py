@@ -127,6 +127,11 @@ class Tournament(Generic[Item]):
         return [name for name, agent in self.agents.items() if isinstance(agent, Look) and agent.gate]
 
     @property
+    def memos(self) -> Sequence[str]:
+        """The agents whose reviews no judge sees."""
+        return [name for name, agent in self.agents.items() if isinstance(agent, Look) and agent.memo]
+
+    @property
     def studies(self) -> Mapping[str, Study[Item]]:
         """The agents that study all."""
         return {name: agent for name, agent in self.agents.items() if isinstance(agent, Study)}
@@ -139,7 +144,8 @@ class Tournament(Generic[Item]):
 
         play: Play[Item] = Play(self, context)
         context.state.live = play
-        return await play.work([*self.items, *(input or ())])
+        play.restore([*self.items, *(input or ())])
+        return await play.work()
 
 
 def _agents(
