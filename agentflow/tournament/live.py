@@ -9,6 +9,7 @@ from agentflow.errors import RunError
 from agentflow.tournament.play import Play
 from agentflow.tournament.report import EXPERT, Standing
 from agentflow.tournament.supervisor import Statistics
+from agentflow_protocols.chat import Json
 
 if TYPE_CHECKING:
     from agentflow.runtime.context import Context
@@ -44,6 +45,10 @@ class LiveTournament(Generic[Item]):
     def add(self, item: Item) -> str:
         """Put an item in; it plays once all gates, if any, let it pass. Return its id, also of one there."""
         return self._play.add(item, "person")
+
+    def read(self, value: Json) -> Item:
+        """Return an item from its JSON form, as what is typed or sent to it."""
+        return self._play.book.read(value)
 
     def review(self, id: str, text: str) -> None:
         """Let judges see a review of an item."""

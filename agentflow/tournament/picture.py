@@ -19,7 +19,7 @@ import pydantic_core
 from agentflow.errors import UserError
 from agentflow.tournament.report import Progress, Standing
 
-__all__ = ["cut", "history_picture", "rating_picture", "title_of"]
+__all__ = ["columns_of", "cut", "history_picture", "rating_picture", "title_of"]
 
 Item = TypeVar("Item")
 
@@ -137,9 +137,14 @@ def title_of(item: object) -> str:
     return _flat(json.dumps(plain, ensure_ascii=False))
 
 
+def columns_of(text: str) -> int:
+    """Return the columns that a text takes where letters are of one width: two for a wide one."""
+    return sum(map(_columns, text))
+
+
 def cut(text: str, columns: int) -> str:
     """Return a text that takes no more than so many columns, with an ellipsis where it was cut."""
-    if sum(map(_columns, text)) <= columns:
+    if columns_of(text) <= columns:
         return text
     taken, kept = 1, []
     for character in text:

@@ -17,6 +17,7 @@ from agentflow.tournament.book import Book
 from agentflow.tournament.entry import Done, Entry, Pick, Task
 from agentflow.tournament.judging import Judgement, Match, Mode, judged
 from agentflow.tournament.pairing import Pairs
+from agentflow.tournament.picture import cut, title_of
 from agentflow.tournament.report import EXPERT, Outcome, Standing, StopReason, TournamentReport
 from agentflow.tournament.tournament import Tournament
 from agentflow_protocols.chat import Json
@@ -27,6 +28,7 @@ Item = TypeVar("Item")
 
 _Ready: TypeAlias = Callable[[], Coroutine[object, object, None]]
 _SHOWN = 5  # items below the best k in a picture of the ladder
+_TITLE = 80  # columns of an item's title there
 _ANEW = 2  # how often a match that failed is played anew
 _FAILURES = 3  # of an agent's endpoint in a row: then the run fails
 
@@ -335,13 +337,15 @@ class Play(Generic[Item]):
         for name in known.ranking()[: self._said.k + _SHOWN]:
             quality = known.quality(name)
             low, high = quality.interval()
-            source = self.book.entries[name].source
+            entry = self.book.entries[name]
             row: dict[str, Json] = {"id": name, "quality": quality.mean, "low": low, "high": high}
-            shown.append({**row, "matches": quality.matches, "source": source})
+            title = cut(title_of(entry.item), _TITLE)
+            shown.append({**row, "matches": quality.matches, "source": entry.source, "title": title})
         judged = self.book.counts["judged"]
         told: dict[str, Json] = {"judged": judged, "left": self.agenda.left(), "k": self._said.k}
         settled = None if self._said.stop_overlap is None else self.agenda.settled()
-        return {**told, "playing": known.playing, "settled": settled, "ranking": shown}
+        told |= {"playing": known.playing, "settled": settled, "bias": known.bias.mean}
+        return {**told, "ranking": shown}
 
     def _report(self, reason: StopReason) -> TournamentReport[Item]:
         book = self.book
