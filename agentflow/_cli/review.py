@@ -140,7 +140,9 @@ class ReviewBoard:
         """Take an event in and return a line for where nothing is drawn, None when none is due."""
         before = self.failed
         self.take(event)
-        if event.name == "review" and self.rounds:
+        if not self.rounds:
+            return None
+        if event.name == "review":
             return f"{self.records:,} records, rounds: {', '.join(self.rounds)}"
         if before < self.failed <= _FAULTS:
             more = "; more are not told one by one" if self.failed == _FAULTS else ""
