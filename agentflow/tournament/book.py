@@ -228,10 +228,12 @@ class Book(Generic[Item]):
             tally.last = self.counts["judged"]
         if task.about and task.about in self.entries:
             self._looked(task, done, tally)
+        if task.agent in self._said.studies:
+            tally.last = self.counts["judged"]
+            if done.failed is None:
+                tally.goal = task.goal
         if done.advice is not None:
             self._advice.append((done.seq, task.agent, done.advice))
-            tally.last = self.counts["judged"]
-            tally.goal = task.goal
         self.halted = done.halt or self.halted
 
     def _looked(self, task: Task, done: Done, tally: Tally) -> None:

@@ -255,18 +255,22 @@ class Play(Generic[Item]):
                 done.note = worked.text
             made = made or [self.book.read(value) for value in worked.made or ()]
         new = self.book.end_task(task, done, made)
-        if isinstance(fault, EndpointError) and self.book.tallies[task.agent].failures >= _FAILURES:
+        if fault is not None and self._down(task, fault):
             raise fault
         if done.halt is not None:
             self._reason = self._reason or "unsafe"
         self._tell(task, "failed" if fault else "ended", new)
 
+    def _down(self, task: Task, fault: Exception) -> bool:
+        """Return whether an agent has failed too often for the run to go on."""
+        agent = self._said.agents[task.agent]
+        needed = isinstance(fault, EndpointError) or (isinstance(agent, Study) and agent.on_goal)
+        return needed and self.book.tallies[task.agent].failures >= _FAILURES
+
     def _fail(self, task: Task, done: Done) -> None:
         agent, tally = self._said.agents[task.agent], self.book.tallies[task.agent]
         if isinstance(agent, Look) and agent.gate and tally.failed_at.get(task.about, 0) + 1 >= TRIES:
             done.reject = f"{task.agent} could not review it"
-        if isinstance(agent, Study):
-            done.advice = self.book.advice().get(task.agent, "")  # it is due again later
 
     def _tell(self, task: Task, state: str, made: int = 0) -> None:
         told: dict[str, Json] = {"number": task.number, "agent": task.agent, "about": task.about}

@@ -84,10 +84,8 @@ class Tournament(Generic[Item]):
         ):
             if number < least:
                 raise UserError(f"{name}: {what} must be {least} or more, not {number}")
-        if objective not in ("top_k", "full_order"):
-            raise UserError(f"{name}: objective is top_k or full_order, not {objective!r}")
         self.agents = _agents(name, generate, evolve, review, agents or {})
-        _check(name, stop_overlap, match_timeout, {"judge": judge, "debate": debate})
+        _check(name, objective, stop_overlap, match_timeout, {"judge": judge, "debate": debate})
         if not items and not self.makes:
             raise UserError(f"{name}: there is nothing to compare: give items= or generate=")
         self.goal = goal
@@ -195,10 +193,13 @@ def _weights(name: str, agents: Agents[Item], given: Mapping[str, float] | None)
 
 def _check(
     name: str,
+    objective: str,
     stop_overlap: float | None,
     match_timeout: float | None,
     judges: Mapping[str, object],
 ) -> None:
+    if objective not in ("top_k", "full_order"):
+        raise UserError(f"{name}: objective is top_k or full_order, not {objective!r}")
     for what, who in judges.items():
         if who is not None and not callable(who) and not hasattr(who, "__run__"):
             raise UserError(f"{name}: {what} is an async function or an agent, not {str(who)[:60]!r}")

@@ -17,7 +17,7 @@ import pytest
 from virtual import virtual
 
 from agentflow import Context, Runtime
-from agentflow.errors import EndpointUnavailable, UserError
+from agentflow.errors import EndpointUnavailable, RemoteProtocolError, UserError
 from agentflow.tournament import (
     Board,
     Halt,
@@ -236,6 +236,29 @@ async def test_an_agent_whose_endpoint_fails_now_and_then_is_counted_and_one_tha
 
     with pytest.raises(EndpointUnavailable, match="down"):
         await played(Tournament("g", agents={"down": Make(down)}, **options))  # type: ignore[arg-type]
+
+
+@virtual
+async def test_a_study_of_the_goal_that_fails_is_asked_again_and_fails_the_run_in_the_end() -> None:
+    count = 0
+
+    async def plan(context: Context[object], board: Board[int]) -> str:
+        nonlocal count
+        count += 1
+        if count < 3:
+            raise RemoteProtocolError("prose")
+        return "a plan"
+
+    async def prose(context: Context[object], board: Board[int]) -> str:
+        raise RemoteProtocolError("prose again")
+
+    options = {"judge": greater, "items": [1, 2], "max_matches": 4}
+    study = Study(plan, on_goal=True, gate=True)
+    report = await played(Tournament("g", agents={"plan": study}, **options))  # type: ignore[arg-type]
+    assert (report.advice, report.faults) == ({"plan": "a plan"}, {"plan": "RemoteProtocolError: prose"})
+    with pytest.raises(RemoteProtocolError, match="prose again"):
+        study = Study(prose, on_goal=True, gate=True)
+        await played(Tournament("g", agents={"plan": study}, **options))  # type: ignore[arg-type]
 
 
 @virtual

@@ -18,6 +18,7 @@ __all__ = [
     "Hypothesis",
     "Idea",
     "Ideas",
+    "Observation",
     "Observations",
     "Overview",
     "ResearchPlan",

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from agentflow.tournament.report import Standing, TournamentReport
+from agentflow.tournament.report import EXPERT, Standing, TournamentReport
 from agentflow.tournament.scientist.hypothesis import Hypothesis, Overview, ResearchPlan
 
-__all__ = ["ResearchReport"]
+__all__ = ["ResearchReport", "shown"]
 
 _WHY = {
     "settled": "the best are known well enough, and no more hypotheses were to come",
@@ -155,8 +155,6 @@ class ResearchReport:
 
 def shown(standing: Standing[Hypothesis]) -> list[tuple[str, str]]:
     """Return the last review of each kind, and all by experts, with their names."""
-    from agentflow.tournament.report import EXPERT
-
     hidden = ("proximity", "safety")
     last = {note.by: note for note in standing.notes if note.by not in hidden}
     return [(note.by, note.text) for note in standing.notes if note.by == EXPERT or last.get(note.by) is note]
