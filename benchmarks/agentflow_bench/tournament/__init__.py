@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from agentflow_bench.measure import Suite
+from agentflow_bench.review import KILLED, ROUNDS
 from agentflow_bench.tournament.populated import POPULATION
 from agentflow_bench.tournament.ratings import ARRIVALS, BIAS, MATCHES, STOP
 from agentflow_bench.tournament.running import ASYNCHRONY, COST
@@ -15,5 +16,5 @@ def suite() -> Suite:
     return Suite(
         "tournament",
         "Tournaments of simulated items and judges: matches needed, doubt told, time not waited.",
-        [MATCHES, BIAS, ARRIVALS, STOP, ASYNCHRONY, COST, POPULATION],
+        [MATCHES, BIAS, ARRIVALS, STOP, ASYNCHRONY, COST, POPULATION, ROUNDS, KILLED],
     )
