@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Literal
 
 from agentflow._cli.gantt import row_of
+from agentflow._cli.ladder import typed
 from agentflow._cli.say import as_json, as_text, error_line, fancy, note, print_data, print_error
 from agentflow._cli.view import Board, Lines, Live, View, seconds_text
 from agentflow.errors import AgentflowError, RunError, UserError
@@ -199,7 +200,10 @@ def _end(session: _Session, run: Run[Json], caught: signal.Signals) -> None:
 
 
 async def _interrupt_by_lines(session: _Session, run: Run[Json]) -> None:
-    """Interrupt the run with each line that is typed; `/approve CALL` and `/deny CALL WHY` settle a call."""
+    """Interrupt the run with each line that is typed; `/approve CALL` and `/deny CALL WHY` settle a call.
+
+    In a tournament a line is an item, or a command to it.
+    """
     from agentflow._cli.keyboard import Keyboard
     from agentflow_protocols.workflow import did_you_mean
 
@@ -215,6 +219,9 @@ async def _interrupt_by_lines(session: _Session, run: Run[Json]) -> None:
                     await run.approve(call)
                 else:
                     await run.deny(call, why)
+            elif line and session.board.ladder:
+                for told in typed(run, line).splitlines():
+                    session.say(error_line(told))
             elif line and session.board.steps:
                 await _tell_steps(session, run, line)
             elif line:

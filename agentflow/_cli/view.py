@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from agentflow._cli.game import GameBoard, game_line
 from agentflow._cli.gantt import Line, Steps, chart, cut
+from agentflow._cli.ladder import LadderBoard
 from agentflow._cli.review import ReviewBoard
 from agentflow._cli.say import error_line, note, seconds_text
 from agentflow.workflow.tally import counts, own_seconds
@@ -101,6 +102,7 @@ class Board:
     steps: Steps = field(default_factory=Steps)
     game: GameBoard = field(default_factory=GameBoard)
     review: ReviewBoard = field(default_factory=ReviewBoard)
+    ladder: LadderBoard = field(default_factory=LadderBoard)
 
     def take(self, event: Event) -> None:
         """Take an event in."""
@@ -108,9 +110,11 @@ class Board:
             self.begun = event.time
         self.now = max(self.now, event.time)
         self.steps.take(event)
+        self.ladder.take(event)
         match event:
             case RunStarted(kind=kind, name=name):
-                if kind != "step" and not self.review:  # steps and looks are told by events of their own
+                # Steps, looks and matches are told by events of their own.
+                if kind != "step" and not self.review and not self.ladder:
                     self.runs[event.run] = (f"{name} ({kind})", "running")
             case RunFinished(status=status):
                 if event.run in self.runs:
@@ -187,16 +191,18 @@ class Lines:
         self._begun: float | None = None
         self._steps: dict[str, float] = {}  # runs of a plan's steps, and when they began
         self._review = ReviewBoard()
+        self._ladder = LadderBoard()
 
     def take(self, event: Event) -> None:
         """Write the event, when it is one that a person wants to see, with the seconds since the first."""
         if self._begun is None:
             self._begun = event.time
-        if self._review.hides(event):
+        if self._review.hides(event) or self._ladder.hides(event):
+            self._ladder.take(event)
             return
         text = None if self._is_step(event) else _line(event)
         if isinstance(event, Custom) and text is None:
-            text = self._review.line(event)
+            text = self._review.line(event) or self._ladder.line(event)
         if isinstance(event, StepFinished) and text is not None:
             begun = self._steps.pop(f"{event.run}/{event.key}", None)
             text += "" if begun is None else f" after {seconds_text(event.time - begun)}"
@@ -319,7 +325,7 @@ class Live:
 def drawn(board: Board, width: int, height: int) -> list[Line]:
     """Return a run as lines of at most `width` columns, at most `height` of them (but no less than 8)."""
     height = max(8, height)
-    runs = list(board.runs.items())[: 1 if board.game or board.review else None]
+    runs = list(board.runs.items())[: 1 if board.game or board.review or board.ladder else None]
     shown = runs[-(height // 3 if board.steps else height // 2) :]
     lines: list[Line] = [
         [(f"{'  ' * run.count('/')}{name}  {status}", "bold" if "/" not in run else "")]
@@ -334,6 +340,9 @@ def drawn(board: Board, width: int, height: int) -> list[Line]:
         room = height - 1 - len(lines)
     if board.review:
         lines += board.review.lines(width, room)
+        room = height - 1 - len(lines)
+    if board.ladder:
+        lines += board.ladder.lines(width, room)
         room = height - 1 - len(lines)
     if board.steps:
         most = room - min(len(board.calls), room // 3)

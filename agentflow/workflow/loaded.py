@@ -123,8 +123,9 @@ class LoadedWorkflow:
         agents, wanted = self.workflow.agents, list(self.workflow.entry)
         if self.workflow.batch is not None and self.workflow.batch.endpoint is not None:
             self.endpoints[self.workflow.batch.endpoint].check()
-        for name in [] if self.workflow.review is None else self.workflow.review.endpoints():
-            self.endpoints[name].check()
+        for section in (self.workflow.review, self.workflow.tournament):
+            for name in [] if section is None else section.endpoints():
+                self.endpoints[name].check()
         seen: set[str] = set()
         while wanted:
             name = wanted.pop()
@@ -179,7 +180,10 @@ class LoadedWorkflow:
             return await run_dual(self.name, self.workflow.dual, self.parsed, build, inputs, context), {}
         if (tournament := self.workflow.tournament) is not None:
             build = build_agents(self.workflow, self.parsed, self.endpoints, self.tools, inputs)
-            return await run_tournament(self.name, tournament, self.parsed, build, inputs, context), {}
+            output = await run_tournament(
+                self.name, tournament, self.parsed, build, self.endpoints, self.tools, inputs, context
+            )
+            return output, {}
         if (review := self.workflow.review) is not None:
             build = build_agents(self.workflow, self.parsed, self.endpoints, self.tools, inputs)
             output = await run_review(self.name, review, self.parsed, build, self.endpoints, inputs, context)

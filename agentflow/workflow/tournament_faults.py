@@ -42,7 +42,7 @@ def tournament_faults(parsed: Parsed, names: Names, folder_of: Callable[..., Pat
         found = fault(name, folder) if name.count(":") == 1 else None
         if found:
             yield parsed.report(("tournament", *at), found)
-    for field in ("goal", "items", "report"):
+    for field in ("goal", "items", "seed", "report"):
         for inner, value in walk(use.get(field), (field,)):
             yield from _in_template(parsed, inner, value, names)
     yield from _items(parsed, use.get("items"), folder)
@@ -50,6 +50,8 @@ def tournament_faults(parsed: Parsed, names: Names, folder_of: Callable[..., Pat
     if isinstance(written, str) and "{{" not in written and not (folder / written).parent.is_dir():
         message = f"no folder `{str(Path(written).parent)[:200]}` for the report"
         yield parsed.report(("tournament", "report"), message)
+    if isinstance(scientist := use.get("scientist"), dict):
+        yield from _documents(parsed, scientist.get("documents"), folder)
     for name in ("judge", "debate"):
         if isinstance(body := use.get(name), dict):
             known = {**names, "goal": None, "first": None, "second": None, "match": MATCH}
@@ -87,6 +89,13 @@ def _items(parsed: Parsed, items: JsonValue, folder: Path) -> Iterator[Problem]:
         items_in(file)
     except UserError as error:
         yield parsed.report(("tournament", "items"), str(error))
+
+
+def _documents(parsed: Parsed, documents: JsonValue, folder: Path) -> Iterator[Problem]:
+    for at, name in enumerate(documents if isinstance(documents, list) else []):
+        if isinstance(name, str) and not (folder / name).is_file():
+            message = f"no file `{name[:200]}`; paths are relative to the file they stand in"
+            yield parsed.report(("tournament", "scientist", "documents", at), message)
 
 
 def _worker(parsed: Parsed, place: tuple[str, ...], kind: str, body: Raw, names: Names) -> Iterator[Problem]:

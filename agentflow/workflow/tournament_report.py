@@ -14,9 +14,10 @@ import pydantic_core
 from agentflow.errors import UserError
 from agentflow.tournament import Standing, TournamentReport, history_picture, rating_picture
 from agentflow.tournament.picture import title_of
+from agentflow.tournament.scientist import ResearchReport
 from agentflow_protocols.chat import Json
 
-__all__ = ["REPORTS", "report_json", "write_report"]
+__all__ = ["REPORTS", "report_json", "research_json", "write_report", "write_research"]
 
 REPORTS = (".html", ".md", ".svg", ".json")
 
@@ -44,6 +45,25 @@ def report_json(report: TournamentReport[object]) -> dict[str, Json]:
     return {"best": best, **found, "work": work, "matches": matches}
 
 
+def research_json(report: ResearchReport) -> dict[str, Json]:
+    """Return a co-scientist's report as JSON: that of its tournament, with plan, overview and groups."""
+    told: dict[str, object] = {"plan": report.plan, "overview": report.overview, "groups": report.groups}
+    told |= {"formats": report.formats, "withheld": report.withheld, "ended": report.ended}
+    found = cast("dict[str, Json]", pydantic_core.to_jsonable_python(told))
+    return {**report_json(cast("TournamentReport[object]", report.tournament)), **found}
+
+
+def write_research(file: Path, report: ResearchReport) -> None:
+    """Write a co-scientist's report to a .html, .md, .svg or .json file. Raises `UserError`."""
+    ending = file.suffix.lower()
+    if ending == ".json":
+        _write(file, json.dumps(research_json(report), ensure_ascii=False, indent=1) + "\n")
+    elif ending == ".svg":
+        _write(file, _ranked(cast("TournamentReport[object]", report.tournament), report.k))
+    else:
+        _write(file, report.as_html() if ending == ".html" else report.as_markdown())
+
+
 def write_report(file: Path, report: TournamentReport[object], *, k: int) -> None:
     """Write a report to a .html, .md, .svg or .json file. Raises `UserError` when it can't be written."""
     ending = file.suffix.lower()
@@ -53,6 +73,10 @@ def write_report(file: Path, report: TournamentReport[object], *, k: int) -> Non
         text = _ranked(report, k)
     else:
         text = _page(report, k) if ending == ".html" else _markdown(report, k)
+    _write(file, text)
+
+
+def _write(file: Path, text: str) -> None:
     try:
         file.write_text(text, encoding="utf-8")
     except OSError as error:

@@ -14,6 +14,7 @@ import pydantic
 import pydantic_core
 
 from agentflow.agent import Agent
+from agentflow.endpoints import Endpoint
 from agentflow.errors import UserError
 from agentflow.runtime import Context
 from agentflow.runtime.ledger import decode
@@ -31,22 +32,33 @@ from agentflow.tournament import (
     Supervisor,
     Tournament,
 )
+from agentflow.tournament.scientist import CoScientist, Hypothesis, ResearchPlan
+from agentflow.workflow.build import AnyTool
 from agentflow.workflow.check import folder_of
 from agentflow.workflow.modules import load_function
 from agentflow.workflow.templates import render
 from agentflow.workflow.tournament_faults import MATCH
 from agentflow.workflow.tournament_items import items_in, items_of
-from agentflow.workflow.tournament_report import REPORTS, report_json, write_report
+from agentflow.workflow.tournament_report import (
+    REPORTS,
+    report_json,
+    research_json,
+    write_report,
+    write_research,
+)
 from agentflow_protocols.chat import Json
 from agentflow_protocols.workflow import JudgeSection, Parsed, TournamentUse, WorkerSection
+from agentflow_protocols.workflow.tournament_models import RESEARCHERS
 
-__all__ = ["build_tournament", "run_tournament"]
+__all__ = ["build_scientist", "build_tournament", "run_tournament"]
 
 Build = Callable[[str], Agent[object, Json]]
 Item = object
 Place = tuple[str, ...]
 
 _EVOLVED = 2  # items that play before `evolve` is asked
+_MOST_HYPOTHESES, _RESEARCH_TIMEOUT = 48, 600.0  # where a file says nothing
+_TITLE = 80  # characters of the title of a hypothesis that is given as a text
 _LEFT = 30  # items of a ranking that an agent without a prompt is told
 
 
@@ -72,14 +84,16 @@ class _Build:
         """Return items as their type. Raises `UserError`."""
         if self.item_type is None:
             return list(values)
+        if self.item_type is Hypothesis:
+            values = [_hypothesis(value, where) for value in values]
         try:
             return [decode(json.dumps(value).encode(), self.item_type) for value in values]
         except pydantic.ValidationError as error:
             fault = error.errors(include_url=False)[0]
             place = ".".join(str(part) for part in fault["loc"])
-            raise UserError(
-                f"tournament.{where}: an item is no {self.use.item_type}: {place}: {fault['msg']}"
-            ) from None
+            kind = self.use.item_type or "Hypothesis"
+            message = f"tournament.{where}: an item is no {kind}: {place}: {fault['msg']}"
+            raise UserError(message) from None
 
     def board(self, board: Board[Item]) -> dict[str, object]:
         """Return a board as templates see it."""
@@ -100,6 +114,8 @@ async def run_tournament(
     use: TournamentUse,
     parsed: Parsed,
     build: Build,
+    endpoints: Mapping[str, Endpoint],
+    tools: Mapping[str, AnyTool],
     inputs: Mapping[str, Json],
     context: Context[object],
 ) -> Json:
@@ -112,20 +128,86 @@ async def run_tournament(
             raise UserError(
                 f"tournament.report: {file.name[:60]} is no {', '.join(REPORTS)} file in a folder"
             )
-    tournament = build_tournament(name, use, folder, build, inputs)
-    workers: list[Json] = [*tournament.agents]
-    most: Json = tournament.max_matches
-    context.emit("tournament", {"goal": tournament.goal, "k": use.k, "most": most, "agents": workers})
-    report = await tournament.__run__(context)
-    if file is not None:
-        write_report(file, report, k=use.k)
-    return {**report_json(report), "report": None if file is None else str(file)}
+    found: dict[str, Json]
+    if use.scientist is not None:
+        scientist = build_scientist(name, use, folder, build, endpoints, tools, inputs)
+        _begin(context, use, scientist.goal)
+        researched = await scientist.__run__(context)
+        found = research_json(researched)
+        if file is not None:
+            write_research(file, researched)
+    else:
+        tournament = build_tournament(name, use, folder, build, inputs)
+        _begin(context, use, tournament.goal)
+        report = await tournament.__run__(context)
+        found = report_json(report)
+        if file is not None:
+            write_report(file, report, k=use.k)
+    return {**found, "report": None if file is None else str(file)}
+
+
+def _begin(context: Context[object], use: TournamentUse, goal: str) -> None:
+    """Tell whoever looks on what begins."""
+    workers: dict[str, Json] = {}
+    if use.scientist is not None:
+        workers |= {name: kind for name, kind in RESEARCHERS.items() if name not in use.scientist.without}
+    workers |= {place[-1]: kind for place, kind, _ in use.workers()}
+    stop: Json = use.stop_overlap if use.objective == "top_k" else None
+    context.emit("tournament", {"goal": goal, "k": use.k, "stop": stop, "agents": workers})
+
+
+def build_scientist(
+    name: str,
+    use: TournamentUse,
+    folder: Path,
+    build: Build,
+    endpoints: Mapping[str, Endpoint],
+    tools: Mapping[str, AnyTool],
+    inputs: Mapping[str, Json],
+) -> CoScientist:
+    """Return the CoScientist that a section describes. Raises `UserError` for what its functions are not."""
+    said = use.scientist
+    assert said is not None
+    functions = _functions(use, folder)
+    made = _Build(use, build, inputs, functions, Hypothesis)
+    agents: dict[str, Make[Hypothesis] | Look[Hypothesis] | Study[Hypothesis] | None]
+    agents = dict.fromkeys(said.without)
+    for place, kind, worker in use.workers():
+        agents[place[-1]] = cast("Make[Hypothesis]", _worker(made, place, kind, worker))
+    return CoScientist(
+        made.text(use.goal, "goal"),
+        model=endpoints[said.endpoint],
+        models={role: endpoints[each] for role, each in said.roles.items()},
+        plan=None if said.plan is None else ResearchPlan(**said.plan.model_dump(exclude_defaults=True)),
+        hypotheses=cast("list[Hypothesis]", _items(made, folder)),
+        documents=[folder / document for document in said.documents],
+        search=[tools[tool] for tool in said.search],
+        embed=None if said.embed is None else endpoints[said.embed],
+        same=said.same,
+        agents=agents,
+        supervisor=_supervisor(use, functions.get(("supervisor",))),
+        weights=use.weights,
+        debates=said.debates,
+        turns=said.turns,
+        each_time=said.each_time,
+        k=use.k,
+        most_hypotheses=use.most_items if "most_items" in use.model_fields_set else _MOST_HYPOTHESES,
+        max_matches=use.max_matches,
+        stop_overlap=use.stop_overlap,
+        concurrency=use.concurrency,
+        match_timeout=use.match_timeout if "match_timeout" in use.model_fields_set else _RESEARCH_TIMEOUT,
+        formats=said.formats,
+        seed=_seed(made),
+        name=name,
+    )
 
 
 def build_tournament(
     name: str, use: TournamentUse, folder: Path, build: Build, inputs: Mapping[str, Json]
 ) -> Tournament[Item]:
     """Return the Tournament that a section describes. Raises `UserError` for what its functions are not."""
+    judge = use.judge
+    assert judge is not None
     functions = _functions(use, folder)
     made = _Build(use, build, inputs, functions, functions.get(("item_type",)))
     agents: dict[str, Make[Item] | Look[Item] | Study[Item]] = {
@@ -133,7 +215,7 @@ def build_tournament(
     }
     return Tournament(
         made.text(use.goal, "goal"),
-        judge=_judge(made, "judge", use.judge),
+        judge=_judge(made, "judge", judge),
         items=_items(made, folder),
         debate=None if use.debate is None else _judge(made, "debate", use.debate),
         agents=cast("Agents[Item]", agents),
@@ -151,9 +233,18 @@ def build_tournament(
         similar=cast("Callable[[Item, Item], bool] | None", functions.get(("similar",))),
         near=cast("Callable[[Item, Item], float] | None", functions.get(("near",))),
         item_type=made.item_type,
-        seed=use.seed,
+        seed=_seed(made),
         name=name,
     )
+
+
+def _hypothesis(value: Json, where: str) -> Json:
+    """Return what a hypothesis is made of: a text is its statement; a worker's has the worker's name."""
+    if isinstance(value, str):
+        value = {"title": " ".join(value.split())[:_TITLE], "statement": value}
+    if isinstance(value, dict) and where != "items":
+        value = {"method": where.rpartition(".")[2], **value}
+    return value
 
 
 def _functions(use: TournamentUse, folder: Path) -> dict[Place, object]:
@@ -201,6 +292,13 @@ def _id(use: TournamentUse, function: object) -> Callable[[Item], str] | None:
     return id_of
 
 
+def _seed(made: _Build) -> int:
+    seed = made.render(made.use.seed, "seed")
+    if isinstance(seed, bool) or not isinstance(seed, int):
+        raise UserError(f"tournament.seed: a seed is a whole number, not {str(seed)[:60]!r}")
+    return seed
+
+
 def _supervisor(use: TournamentUse, said: object) -> Supervisor | None:
     if said is None:
         return None
@@ -241,7 +339,7 @@ def _worker(
         return Make(cast("Callable[..., Awaitable[list[Item]]]", work), needs, section.at_once or 1)
     if kind == "look":
         look = cast("Callable[..., Awaitable[str | Reject]]", function or _looker(made, place, section))
-        return Look(look, _due(made, place, section), section.again or 0, section.gate)
+        return Look(look, _due(made, place, section), section.again or 0, section.gate, section.memo)
     study = cast("Callable[..., Awaitable[str | Halt]]", function or _student(made, place, section))
     return Study(study, section.every or 0, section.on_goal, section.gate)
 

@@ -52,7 +52,12 @@ from agentflow_protocols.workflow.review_models import (
 )
 from agentflow_protocols.workflow.secret import looks_secret
 from agentflow_protocols.workflow.tournament_checks import tournament_workers
-from agentflow_protocols.workflow.tournament_models import JudgeSection, TournamentUse, WorkerSection
+from agentflow_protocols.workflow.tournament_models import (
+    JudgeSection,
+    ScientistSection,
+    TournamentUse,
+    WorkerSection,
+)
 
 __all__ = [
     "FREE_SCHEMES",
@@ -82,6 +87,7 @@ __all__ = [
     "ReviewUse",
     "ReviewerSection",
     "RoundSection",
+    "ScientistSection",
     "SettingsSection",
     "Shared",
     "SlotSection",

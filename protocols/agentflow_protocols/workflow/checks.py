@@ -225,6 +225,13 @@ def _money(file: Mapping[str, JsonValue], report: Report) -> Iterator[Problem]:
         if path == ("limits", "money"):
             asked = items(items(file.get("review")).get("reviewers")).values()
             wanted += [name for each in asked if isinstance(name := items(each).get("endpoint"), str)]
+            scientist = items(items(file.get("tournament")).get("scientist"))
+            named = [
+                scientist.get("endpoint"),
+                scientist.get("embed"),
+                *items(scientist.get("roles")).values(),
+            ]
+            wanted += [name for name in named if isinstance(name, str)]
         seen: set[str] = set()
         while wanted:
             name = wanted.pop()

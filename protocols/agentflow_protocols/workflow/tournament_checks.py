@@ -8,7 +8,7 @@ from pydantic import JsonValue
 
 from agentflow_protocols.workflow.document import Path
 from agentflow_protocols.workflow.problem import Problem, did_you_mean, one_of
-from agentflow_protocols.workflow.tournament_models import PLAIN_WORKERS, WORKER_KINDS
+from agentflow_protocols.workflow.tournament_models import PLAIN_WORKERS, RESEARCHERS, WORKER_KINDS
 
 __all__ = ["check_tournament", "tournament_workers"]
 
@@ -51,11 +51,37 @@ def check_tournament(file: Raw, report: _Report) -> Iterator[Problem]:
     for place, kind, body in workers:
         yield from _worker(use, place, kind, body, report)
     names = ["match", *(place[-1] for place, _, _ in workers)]
+    if isinstance(scientist := use.get("scientist"), dict):
+        yield from _scientist(file, scientist, report)
+        names += [name for name in RESEARCHERS if name not in _named(scientist.get("without")).values()]
     for name in _mapping(use.get("weights")):
         yield from _known("worker", name, names, ("tournament", "weights", name), report, key=True)
     written = use.get("report")
     if isinstance(written, str) and written and not written.lower().endswith((*_ENDINGS, "}}")):
         yield report(("tournament", "report"), f"tournament.report is a {', '.join(_ENDINGS)} file")
+
+
+def _scientist(file: Raw, said: Raw, report: _Report) -> Iterator[Problem]:
+    path = ("tournament", "scientist")
+    endpoints = _mapping(file.get("endpoints"))
+    asked: dict[tuple[str, ...], JsonValue]
+    asked = {(field,): said.get(field) for field in ("endpoint", "embed")}
+    asked |= {("roles", role): name for role, name in _mapping(said.get("roles")).items()}
+    for place, name in asked.items():
+        if isinstance(name, str):
+            yield from _known("endpoint", name, endpoints, (*path, *place), report)
+    for at, name in _named(said.get("search")).items():
+        yield from _known("tool", name, _mapping(file.get("tools")), (*path, "search", *at), report)
+    for at, name in _named(said.get("without")).items():
+        yield from _known("agent of a co-scientist", name, RESEARCHERS, (*path, "without", *at), report)
+
+
+def _named(value: JsonValue) -> dict[tuple[int, ...], str]:
+    """Return the names in a name or a list of names, by their places."""
+    if isinstance(value, str):
+        return {(): value}
+    listed = value if isinstance(value, list) else []
+    return {(at,): name for at, name in enumerate(listed) if isinstance(name, str)}
 
 
 def _worker(

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Literal, TypeAlias
 
 from pydantic import BeforeValidator, Field, JsonValue, StringConstraints, model_validator
 
-from agentflow_protocols.workflow.base import FUNCTION, Amount, Count, Duration, Name, Section
+from agentflow_protocols.workflow.base import FUNCTION, Amount, Count, Duration, Name, NameList, Section
 
-__all__ = ["PLAIN_WORKERS", "WORKER_KINDS", "JudgeSection", "TournamentUse", "WorkerSection"]
+__all__ = [
+    "PLAIN_WORKERS",
+    "RESEARCHERS",
+    "ROLES",
+    "WORKER_KINDS",
+    "JudgeSection",
+    "ResearchPlanSection",
+    "ScientistSection",
+    "TournamentUse",
+    "WorkerSection",
+]
 
 Function: TypeAlias = Annotated[str, StringConstraints(pattern=FUNCTION)]
 Text: TypeAlias = Annotated[str, StringConstraints(min_length=1)]
@@ -19,7 +29,7 @@ WorkerKind: TypeAlias = Literal["make", "look", "study"]
 
 WORKER_KINDS = {
     "make": ("needs", "at_once", "whole"),
-    "look": ("again", "gate", "due", "reject"),
+    "look": ("again", "gate", "due", "reject", "memo"),
     "study": ("every", "on_goal", "gate", "halt"),
 }
 """The kinds of workers, and what each may have beside `agent`, `function` and `prompt`."""
@@ -77,6 +87,7 @@ class WorkerSection(Section):
     gate: bool = Field(
         False, description="look: no item plays before it; study: nothing begins while it is due."
     )
+    memo: bool = Field(False, description="look: what it says is kept, and no judge sees it.")
     every: Count | None = Field(None, description="study: every so many matches.")
     on_goal: bool = Field(False, description="study: for each goal.")
     halt: Text | None = Field(
@@ -106,8 +117,57 @@ Worker: TypeAlias = Annotated[
     WorkerSection, BeforeValidator(_who, json_schema_input_type=str | WorkerSection)
 ]
 
+RESEARCHERS: Mapping[str, WorkerKind] = {
+    **dict.fromkeys(("goal_safety", "plan"), "study"),
+    **dict.fromkeys(("proximity", "safety", "recheck", "initial", "full", "deep", "observation"), "look"),
+    **dict.fromkeys(("simulation", "recurrent"), "look"),
+    **dict.fromkeys(("literature", "debate", "assumptions", "expansion"), "make"),
+    **dict.fromkeys(("ground", "feasible", "inspire", "combine", "simplify", "outside"), "make"),
+    **dict.fromkeys(("critique", "overview", "monitor"), "study"),
+}
+"""The agents that a co-scientist has of its own, and of what kind they are."""
+
+ROLES = ("safety", "planning", "generation", "reflection", "ranking", "evolution", "meta")
+"""The roles in which a co-scientist's endpoints answer."""
+
+Role: TypeAlias = Literal["safety", "planning", "generation", "reflection", "ranking", "evolution", "meta"]
+
+
+class ResearchPlanSection(Section):
+    """What a goal in plain words comes to; without it a model says so."""
+
+    objective: Text
+    preferences: list[Text] = Field([])
+    attributes: list[Text] = Field([])
+    constraints: list[Text] = Field([])
+    criteria: list[Text] = Field([], description="By what hypotheses are compared.")
+
+
+class ScientistSection(Section):
+    """A co-scientist: agents that find, review, compare and improve hypotheses for the goal."""
+
+    endpoint: Name = Field(description="What answers in all roles.")
+    roles: dict[Role, Name] = Field({}, description="Endpoints that answer in some of the roles instead.")
+    plan: ResearchPlanSection | None = None
+    documents: list[Text] = Field([], description="Text files in which agents may search.")
+    search: NameList = Field([], description="Tools with which agents may search.")
+    embed: Name | None = Field(None, description="An endpoint that says how alike two hypotheses are.")
+    same: Share = Field(0.92, description="From so alike on two hypotheses are one.")
+    debates: bool = Field(True, description="Whether the best are compared in debates.")
+    turns: Count = Field(3, description="Of a debate, at most.")
+    each_time: Count = Field(3, description="Hypotheses that are asked for at once.")
+    formats: list[Text] = Field([], description="Further forms in which the overview is wanted.")
+    without: NameList = Field([], description="Its agents that are left out.")
+
+
 PLAIN_WORKERS = {"generate": "make", "evolve": "make", "review": "look"}
 """The workers that stand in the section itself, and of what kind they are."""
+
+
+_JUDGED = (
+    "debate", "generate", "evolve", "review", "objective", "parallel_rematch", "id", "similar", "near",
+    "item_type",
+)  # fmt: skip
 
 
 class TournamentUse(Section):
@@ -117,7 +177,10 @@ class TournamentUse(Section):
     items: list[JsonValue] | Text = Field(
         [], description="Values, a .jsonl or .txt file, or one whole {{ … }}; templates of `inputs`."
     )
-    judge: Judge
+    judge: Judge | None = None
+    scientist: ScientistSection | None = Field(
+        None, description="In the place of a judge: a co-scientist, whose items are hypotheses."
+    )
     debate: Judge | None = Field(None, description="Judges matches within the best k.")
     generate: Worker | None = Field(None, description="Makes items.")
     evolve: Worker | None = Field(None, description="Makes items of others, once two play.")
@@ -145,16 +208,26 @@ class TournamentUse(Section):
     similar: Function | None = Field(None, description="A function of two items: whether they are one.")
     near: Function | None = Field(None, description="A function of two items: how alike they are, 0 to 1.")
     item_type: Function | None = Field(None, description="The type of an item, for functions: module:Class.")
-    seed: int = 0
+    seed: int | str = Field(0, description="Of all chance: a number, or one whole {{ … }}.")
     report: Text | None = Field(
         None, description="A .html, .md, .svg or .json file that gets the report; a template of `inputs`."
     )
 
     @model_validator(mode="after")
     def _whole(self) -> TournamentUse:
+        if (self.judge is None) == (self.scientist is None):
+            raise ValueError("it is exactly one of judge, scientist")
+        if self.scientist is not None:
+            beyond = next((name for name in _JUDGED if name in self.model_fields_set), None)
+            if beyond is not None:
+                raise ValueError(f"`{beyond}` does not belong to a tournament with scientist")
         if self.weights is not None and self.supervisor is not None:
             raise ValueError("`weights` and `supervisor` say the same; write one of them")
-        if not self.items and not any(kind == "make" for _, kind, _ in self.workers()):
+        if (
+            self.judge is not None
+            and not self.items
+            and not any(kind == "make" for _, kind, _ in self.workers())
+        ):
             raise ValueError("there is nothing to compare: write `items`, or `generate`")
         return self
 
@@ -168,8 +241,16 @@ class TournamentUse(Section):
             yield ("agents", name), worker.kind or "make", worker
 
     def judges(self) -> dict[str, JudgeSection]:
-        """Return who judges: `judge`, and `debate` where there is one."""
-        return {"judge": self.judge} if self.debate is None else {"judge": self.judge, "debate": self.debate}
+        """Return who judges: `judge` and `debate`, as far as they are there."""
+        found = {"judge": self.judge, "debate": self.debate}
+        return {name: judge for name, judge in found.items() if judge is not None}
+
+    def endpoints(self) -> list[str]:
+        """Return the names of the endpoints that a co-scientist asks."""
+        if self.scientist is None:
+            return []
+        named = [self.scientist.endpoint, *self.scientist.roles.values(), self.scientist.embed]
+        return list(dict.fromkeys(name for name in named if name is not None))
 
     def asked(self) -> list[str]:
         """Return the names of the file's agents that are asked."""
