@@ -69,7 +69,7 @@ def _plain(value: Json) -> str:
         return " ".join(value.split())
     if isinstance(value, list) and all(isinstance(one, str) for one in value):
         return "; ".join(cast("list[str]", value))
-    return json.dumps(value, ensure_ascii=False)
+    return json.dumps(value, ensure_ascii=False, default=str)
 
 
 def near(name: str, names: Iterable[str]) -> str:

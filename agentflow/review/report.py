@@ -131,7 +131,9 @@ class ReviewReport:
             writer.writerows(rows)
             text = out.getvalue()
         elif suffix == ".jsonl":
-            text = "".join(json.dumps(row.as_json(), ensure_ascii=False) + "\n" for row in self.rows)
+            text = "".join(
+                json.dumps(row.as_json(), ensure_ascii=False, default=str) + "\n" for row in self.rows
+            )
         else:
             raise UserError(f"{file}: a review is written to a .csv, .tsv or .jsonl file")
         beside = file.with_name(f"{file.name}.{os.getpid()}.part")
@@ -171,4 +173,4 @@ def _text(value: Json | Mapping[str, Json] | Sequence[Json]) -> str:
         return value or ""
     if isinstance(value, list) and all(isinstance(each, str) for each in value):
         return "; ".join(str(each) for each in value)
-    return json.dumps(value, ensure_ascii=False)
+    return json.dumps(value, ensure_ascii=False, default=str)

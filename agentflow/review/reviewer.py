@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias, cast
 
 import pydantic
@@ -179,7 +179,13 @@ def abstraction(
     if not wanted:
         raise UserError(f"reviewer {name}: nothing is wanted")
     told = "Take these facts out of the record. Give null for what it does not say; add nothing."
-    return _of_model(name, model, told, abstraction_type(wanted), fields, background, examples, settings)
+    asked = _of_model(name, model, told, abstraction_type(wanted), fields, background, examples, settings)
+
+    async def look(context: Context[object], record: Record, votes: Mapping[str, Json]) -> object:
+        facts = cast("Mapping[str, Json]", await asked.look(context, record, votes))
+        return {fact: facts[fact] for fact in wanted}  # whatever else the model has to say
+
+    return replace(asked, look=look)
 
 
 def scoring_type(scale: Mapping[int, str]) -> Answer:
@@ -199,8 +205,7 @@ def abstraction_type(wanted: Mapping[str, str]) -> Answer:
         fact: {"anyOf": [{"type": "string"}, {"type": "null"}], "description": about}
         for fact, about in wanted.items()
     }
-    schema: dict[str, Json] = {"type": "object", "properties": facts, "required": list(facts)}
-    return JsonSchema({**schema, "additionalProperties": False}, "Facts")
+    return JsonSchema({"type": "object", "properties": facts, "required": list(facts)}, "Facts")
 
 
 def vote_fault(answer: Answer, vote: Mapping[str, Json]) -> str | None:

@@ -225,7 +225,7 @@ async def _asked(
     whose answers were no votes is read again, for what it took, and then made anew as well.
     """
     told: list[Json] = [dict(row.record.fields), dict(seen), reviewer.version]
-    rested = digest(json.dumps(told, sort_keys=True))
+    rested = digest(json.dumps(told, sort_keys=True, default=str))
     base = f"{each.name}-{reviewer.name}-{_safe(row.record.id)}"
     for number in count():
         key = f"{base}~{number}" if number else base

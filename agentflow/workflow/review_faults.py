@@ -83,9 +83,9 @@ def _table(review: _Review, folder: Path) -> Iterator[Problem]:
     """Read the records, when they are there already, and look at fields that are named."""
     name, id_field = review.use.get("records"), review.use.get("id_field", "id")
     output = review.use.get("output")
-    if isinstance(output, str) and "{{" not in output and not (folder / output).parent.is_dir():
+    if isinstance(output, str) and "{" not in output and not (folder / output).parent.is_dir():
         yield review.report(("output",), f"no folder `{str(Path(output).parent)[:200]}` for the output")
-    if not isinstance(name, str) or "{{" in name or not (id_field is None or isinstance(id_field, str)):
+    if not isinstance(name, str) or "{" in name or not (id_field is None or isinstance(id_field, str)):
         return
     file = folder / name
     if not file.is_file():

@@ -342,7 +342,7 @@ def test_examples_and_background_are_told_and_examples_are_checked() -> None:
 def test_facts_may_be_called_anything() -> None:
     """Names that a class has already, too: `copy`, `json`, `model_name`."""
     wanted = {"copy": "x", "json": "y", "model_name": "z", "the pot": "p"}
-    model = FakeEndpoint(lambda request: json.dumps(dict.fromkeys(wanted, None)))
+    model = FakeEndpoint(lambda request: json.dumps({"reasoning": "x", **dict.fromkeys(wanted, None)}))
     report = virtual(
         review(ReviewRounds([Round("a", [abstraction("ann", model, wanted=wanted)])]), RECORDS[:1])
     )
