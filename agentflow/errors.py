@@ -20,7 +20,8 @@ AgentflowError
 │   └── RemoteProtocolError   the model's or a peer's
 ├── LimitExceeded             a limit of turns, tokens, money or time was reached
 └── RunError                  a run can't go on: cancelled, stalled, lost, or a broken journal
-    └── PlanFailed            steps of a plan failed; carries the state of every step
+    ├── PlanFailed            steps of a plan failed; carries the state of every step
+    └── ReviewFailed          rows of a review lack votes; carries the report (`agentflow.review`)
 ```
 
 `asyncio.CancelledError` is never one of these and is never swallowed.
