@@ -50,6 +50,7 @@ class Agenda(Generic[Item]):
         self._book = book
         self._pairs = pairs
         self._settled = (-1, 0.0)
+        self.known = False  # whether it is known well enough who is best: then no more matches begin
         self._near = None if said.near is None else self._alike
 
     def next(self, waiting: int) -> Choice | None:
@@ -59,10 +60,13 @@ class Agenda(Generic[Item]):
             return gate
         if (look := self._gated_look()) is not None:
             return look
-        left = self.left() - waiting
-        if left <= 0 and self._book.posterior.playing >= 2:
-            return None
         due = self._due()
+        if self.known:
+            due = self._unread(due)
+        elif self.left() <= waiting and self._book.posterior.playing >= 2:
+            # As many matches as there may be for these items; without `max_matches` there are more for more.
+            makes = self._said.makes if self._said.max_matches is None else ()
+            due = {name: [] for name in makes if name in due} | self._unread(due)
         return self._drawn(due) if due else None
 
     def left(self) -> int:
@@ -130,6 +134,19 @@ class Agenda(Generic[Item]):
             if self._study_due(name, study) and not self._book.tallies[name].under_way:
                 due[name] = []
         return due
+
+    def _unread(self, due: Mapping[str, list[str]]) -> dict[str, list[str]]:
+        """Return the looks that are due at one of the best k for the first time: what is not left undone."""
+        entries = self._book.entries
+        best = self._book.posterior.ranking()[: self._said.k]
+        found: dict[str, list[str]] = {}
+        for name in self._said.looks:
+            new = [
+                each for each in due.get(name, ()) if name not in {note.by for note in entries[each].notes}
+            ]
+            if ids := [each for each in new if each in best]:
+                found[name] = ids
+        return found
 
     def _resting(self, tally: Tally) -> bool:
         """Return whether a maker of nothing new waits for the board to change: a verdict for each item."""
@@ -212,6 +229,16 @@ class Agenda(Generic[Item]):
             share = 1.0 if playing < 2 else self._book.posterior.overlap(k, chance)
             self._settled = (seen, share)
         return self._settled[1]
+
+    def ended(self) -> bool:
+        """Look whether it is known well enough who is best; return whether nothing is left to be done."""
+        stop = self._said.stop_overlap
+        if self._said.objective != "top_k" or stop is None:
+            return False
+        self.known = not self.growing() and self.settled() >= stop
+        if not self.known or self._unread(self._due()):
+            return False
+        return not any(self._book.tallies[name].under_way for name in self._said.looks)
 
     def growing(self) -> bool:
         """Return whether items are still being made, or will be."""

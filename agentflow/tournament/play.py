@@ -90,7 +90,7 @@ class Play(Generic[Item]):
             self._context.state.live = None
         if self._fault is not None:
             raise self._fault
-        return self._report(self._reason or "no pairs")
+        return self.report()
 
     async def _dispatch(self, group: asyncio.TaskGroup) -> None:
         self._look()
@@ -108,7 +108,7 @@ class Play(Generic[Item]):
             self._tasks.add(group.create_task(self._guarded(work, group)))
         if not self._over() and not self._tasks:
             played_out = self.book.posterior.playing >= 2 and self.agenda.left() <= 0
-            self._reason = "max_matches" if played_out else "no pairs"
+            self._reason = "settled" if self.agenda.known else "max_matches" if played_out else "no pairs"
         if self._over():
             self._changed.set()
 
@@ -326,12 +326,10 @@ class Play(Generic[Item]):
         judged = self.book.counts["judged"]
         step = max(1, self.book.posterior.playing // 8)
         looked, self._looked = self._looked, judged
-        if judged // step == looked // step or judged == 0:
+        if not self.agenda.known and (judged // step == looked // step or judged == 0):
             return
         self._context.emit("ladder", self._ladder())
-        if self._said.objective != "top_k" or self._said.stop_overlap is None or self._reason is not None:
-            return
-        if not self.agenda.growing() and self.agenda.settled() >= self._said.stop_overlap:
+        if self._reason is None and self.agenda.ended():
             self._reason = "settled"
 
     def _ladder(self) -> dict[str, Json]:
@@ -351,14 +349,15 @@ class Play(Generic[Item]):
         told |= {"playing": known.playing, "settled": settled, "bias": known.bias.mean}
         return {**told, "ranking": shown}
 
-    def _report(self, reason: StopReason) -> TournamentReport[Item]:
+    def report(self) -> TournamentReport[Item]:
+        """Return how it stands, with why it ended."""
         book = self.book
         bias = book.posterior.bias
         modes = [mode for mode in ("single", "debate") if book.sharpness[mode].matches]
         return TournamentReport(
             book.goals[-1],
             book.ranking(),
-            reason,
+            self._reason or "no pairs",
             self.agenda.settled(),
             (bias.mean, bias.deviation),
             {mode: book.sharpness[mode].mean for mode in modes},

@@ -256,8 +256,8 @@ async def test_a_study_of_the_goal_that_fails_is_asked_again_and_fails_the_run_i
     study = Study(plan, on_goal=True, gate=True)
     report = await played(Tournament("g", agents={"plan": study}, **options))  # type: ignore[arg-type]
     assert (report.advice, report.faults) == ({"plan": "a plan"}, {"plan": "RemoteProtocolError: prose"})
+    study = Study(prose, on_goal=True, gate=True)
     with pytest.raises(RemoteProtocolError, match="prose again"):
-        study = Study(prose, on_goal=True, gate=True)
         await played(Tournament("g", agents={"plan": study}, **options))  # type: ignore[arg-type]
 
 

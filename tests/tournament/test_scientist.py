@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from agentflow.errors import UserError
 from agentflow.testing import FakeEndpoint
 from agentflow.tournament import Board, LiveTournament, Make
 from agentflow.tournament.scientist import CoScientist, Hypothesis, ResearchPlan, ResearchReport
+from agentflow_protocols.chat import ChatRequest
 from agentflow_protocols.trace import Custom
 
 
@@ -37,8 +39,7 @@ async def test_a_goal_in_plain_words_becomes_a_report() -> None:
     strengths = [int(each.item.title.split()[1]) for each in told.ranking]
     assert max(strengths[:3]) == max(strengths)
     assert {each.item.method for each in told.ranking} & {"combine", "simplify", "inspire", "outside"}
-    child = next(each for each in told.ranking if each.item.method == "combine")
-    assert len(child.item.parents) == 2
+    assert {len(each.item.parents) for each in told.ranking} >= {0, 1}
     assert set(lab.asked) == set(ScriptedLab().told)
     for agent in (
         "literature",
@@ -101,6 +102,32 @@ async def test_an_unsafe_goal_is_not_researched_and_unsafe_hypotheses_do_not_pla
     )
     assert "Leek 99" in [each.item.title for each in report.tournament.withdrawn if each.matches == 0]
     assert report.best[0].item.title == "Leek 98"
+
+
+@virtual
+async def test_what_turns_out_unsafe_after_it_has_won_is_taken_out() -> None:
+    lab = ScriptedLab()
+    seen: Counter[str] = Counter()
+
+    def safety(request: ChatRequest) -> str:
+        text = request.messages[-1].text
+        seen[text] += "Leek 99" in text and "A hypothesis:" in text
+        return json.dumps({"safe": seen[text] < 2, "why": "on second thoughts"})
+
+    scientist = CoScientist(
+        "Find leeks.",
+        model=lab.model,
+        models={"safety": FakeEndpoint(safety)},
+        hypotheses=[Hypothesis(title="Leek 99", statement="seems fine")],
+        most_hypotheses=12,
+    )
+    report = await researched(scientist)
+    assert report.tournament.stop_reason == "settled"
+    gone = next(each for each in report.tournament.withdrawn if each.item.title == "Leek 99")
+    assert gone.withdrawn == "unsafe: on second thoughts"
+    assert gone.matches >= 4
+    assert report.best[0].item.title != "Leek 99"
+    assert report.overview is not None
 
 
 @virtual

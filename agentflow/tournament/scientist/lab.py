@@ -15,9 +15,11 @@ if TYPE_CHECKING:
     from agentflow.runtime.context import Context
     from agentflow.tournament.scientist.scientist import CoScientist
 
-__all__ = ["CRITIQUE", "OVERVIEW", "PLAN", "ROLES", "SOURCES", "Lab"]
+__all__ = ["CRITIQUE", "HIDDEN", "OVERVIEW", "PLAN", "ROLES", "SOURCES", "Lab"]
 
 Out = TypeVar("Out")
+
+HIDDEN = ("proximity", "safety", "recheck")  # agents whose notes are no reviews
 
 PLAN, CRITIQUE, OVERVIEW, SOURCES = "plan", "critique", "overview", "sources"  # topics of advice
 
@@ -109,7 +111,7 @@ class Lab:
 
     def reviews(self, standing: Standing[Hypothesis]) -> list[str]:
         """Return what reviews say, a line each: the last one of each kind, and all by persons."""
-        last = {note.by: note for note in standing.notes if note.by not in ("proximity", "safety")}
+        last = {note.by: note for note in standing.notes if note.by not in HIDDEN}
         notes = [note for note in standing.notes if note.by == EXPERT or last.get(note.by) is note]
         return [f"Review ({note.by}): {note.text}" for note in notes]
 

@@ -155,8 +155,9 @@ class ResearchReport:
 
 def shown(standing: Standing[Hypothesis]) -> list[tuple[str, str]]:
     """Return the last review of each kind, and all by experts, with their names."""
-    hidden = ("proximity", "safety")
-    last = {note.by: note for note in standing.notes if note.by not in hidden}
+    from agentflow.tournament.scientist.lab import HIDDEN
+
+    last = {note.by: note for note in standing.notes if note.by not in HIDDEN}
     return [(note.by, note.text) for note in standing.notes if note.by == EXPERT or last.get(note.by) is note]
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias, TypedDict
 
 from agentflow.errors import LimitExceeded, UserError
 from agentflow.runtime.context import Context
-from agentflow.tournament.agents import Agents, Board, Look, Make, Study
+from agentflow.tournament.agents import Agents, Board, Look, Make, Reject, Study
 from agentflow.tournament.entry import Task
 from agentflow.tournament.play import Play
 from agentflow.tournament.report import Standing
@@ -165,7 +166,9 @@ class CoScientist:
         def played(one: Standing[Hypothesis]) -> bool:
             return one.rank <= 2 * k and one.matches >= _KNOWN
 
+        safety = SafetyReview(self._lab)
         return {
+            "recheck": Look(safety.hypothesis, due=played, memo=True),
             "initial": Look(reflection.initial, gate=True),
             "full": Look(reflection.full),
             "deep": Look(reflection.deep, due=best),
@@ -185,7 +188,9 @@ class CoScientist:
         own = [Hypothesis.model_validate(each) for each in input or ()]
         play.restore([*self.hypotheses, *own])
         proximity.learn(play.book.ranking())
-        report = await play.work()
+        await play.work()
+        await self._rechecked(context, play)
+        report = play.report()
         overview = withheld = None
         forms: dict[str, str] = {}
         if report.ranking and report.halted is None:
@@ -202,6 +207,36 @@ class CoScientist:
             forms,
             withheld,
         )
+
+    async def _rechecked(self, context: Context[object], play: Play[Hypothesis]) -> None:
+        """Review the safety of the best anew, unless that was done meanwhile; take out what is unsafe."""
+        look = self._agents(Proximity(None, self.same)).get("recheck")
+        if not isinstance(look, Look):
+            return
+        board = play.book.board(Task(0, "report"))
+        checked: set[str] = set()
+
+        async def recheck(standing: Standing[Hypothesis]) -> None:
+            async def check(context: Context[object], input: None) -> str | None:
+                said = await look.work(context, standing, board)
+                return said.why if isinstance(said, Reject) else None
+
+            try:
+                why = (await context.run(check, None, key=f"recheck-{standing.id}")).output
+            except LimitExceeded:
+                return
+            if why is not None:
+                play.book.withdraw(standing.id, why)
+
+        def left() -> list[Standing[Hypothesis]]:
+            best = play.book.ranking()[: self.k]
+            return [each for each in best if each.id not in checked and each.note("recheck") is None]
+
+        while best := left():
+            checked |= {each.id for each in best}
+            async with asyncio.TaskGroup() as group:
+                for each in best:
+                    group.create_task(recheck(each))
 
     async def _told(
         self, context: Context[object], board: Board[Hypothesis]
