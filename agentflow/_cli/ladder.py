@@ -143,18 +143,15 @@ class LadderBoard:
         bar = max(8, width - label - _FIGURES - 8)
         ladder: list[Line] = []
         for place, row in enumerate(rows):
-            if place == self.k:
+            if place and place == self.k:
                 ladder.append([("┄" * min(width, label + bar + 4), "dim")])
             colour = _COLOURS[sources.index(_source(row)) % len(_COLOURS)]
             ladder.append(_row(place + 1, row, label, bar, (low, high), colour))
         return [*head, *ladder[:room], *people][: max(0, height)]
 
     def _standing(self) -> str:
-        parts = [
-            f"{self.judged} of {self.judged + max(0, self.left)} matches"
-            if self.ranking
-            else "no verdict yet"
-        ]
+        most = self.judged + max(0, self.left) + len(self.matches)
+        parts = [f"{self.judged} of {most} matches" if self.ranking else "no verdict yet"]
         if self.matches:
             parts.append(f"{len(self.matches)} under way")
         if self.playing:

@@ -219,7 +219,7 @@ async def _interrupt_by_lines(session: _Session, run: Run[Json]) -> None:
                     await run.approve(call)
                 else:
                     await run.deny(call, why)
-            elif line and session.board.ladder:
+            elif line and session.workflow.workflow.tournament is not None:
                 for told in typed(run, line).splitlines():
                     session.say(error_line(told))
             elif line and session.board.steps:
