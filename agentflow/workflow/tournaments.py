@@ -32,6 +32,7 @@ from agentflow.tournament import (
     Supervisor,
     Tournament,
 )
+from agentflow.tournament.report import EXPERT
 from agentflow.tournament.scientist import CoScientist, Hypothesis, ResearchPlan
 from agentflow.workflow.build import AnyTool
 from agentflow.workflow.check import folder_of
@@ -100,13 +101,13 @@ class _Build:
         plain = cast("dict[str, object]", _plain({"ranking": board.ranking, "lately": board.lately}))
         ranking = cast("list[object]", plain["ranking"])
         best = ranking[: self.use.k]
-        return {
-            **plain,
-            "best": best,
-            "goal": board.goal,
-            "advice": dict(board.advice),
-            "judged": board.judged,
-        }
+        advice = self.advice(board.advice)
+        return {**plain, "best": best, "goal": board.goal, "advice": advice, "judged": board.judged}
+
+    def advice(self, given: Mapping[str, str]) -> dict[str, str]:
+        """Return advice by its topics, which is empty before it was given."""
+        topics = [place[-1] for place, kind, _ in self.use.workers() if kind == "study"]
+        return {**dict.fromkeys((*topics, EXPERT), ""), **given}
 
 
 async def run_tournament(
@@ -322,6 +323,7 @@ def _judge(made: _Build, place: str, section: JudgeSection) -> Judge[Item]:
         text = match.as_text()
         if prompt is not None:
             told = cast("dict[str, object]", _plain({name: getattr(match, name) for name in sorted(MATCH)}))
+            told["advice"] = made.advice(match.advice)
             names = {name: told[name] for name in ("goal", "first", "second")}
             text = made.text(prompt, f"{place}.prompt", match=told, **names)
         return _text((await context.run(agent, text, key=f"judge-{match.again + 1}")).output)
