@@ -11,6 +11,7 @@ from pydantic import JsonValue
 
 from agentflow.errors import UserError
 from agentflow.review import Record, Screening, read_records
+from agentflow.review.records import SUFFIXES
 from agentflow.review.reviewer import Answer, abstraction_type, decision_type, scoring_type, vote_fault
 from agentflow.workflow.modules import fault
 from agentflow.workflow.templates import Names, is_whole, keys_used, pairs_used, template_faults
@@ -88,13 +89,13 @@ def _table(review: _Review, folder: Path) -> Iterator[Problem]:
     if not isinstance(name, str) or "{" in name or not (id_field is None or isinstance(id_field, str)):
         return
     file = folder / name
+    if file.suffix.lower() not in SUFFIXES:
+        return  # told already
     if not file.is_file():
         message = f"no file `{name[:200]}`; paths are relative to the file they stand in"
         yield review.report(("records",), message)
         return
-    if file.stat().st_size > _READ_AT_CHECK or not name.lower().endswith(
-        (".csv", ".tsv", ".jsonl", ".ris", ".nbib")
-    ):
+    if file.stat().st_size > _READ_AT_CHECK:
         return
     try:
         records = read_records(file, id_field=id_field)
