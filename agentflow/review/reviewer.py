@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias, cast
 
 import pydantic
+from typing_extensions import TypedDict
 
-from agentflow.agent import Agent, JsonSchema
+from agentflow.agent import Agent
 from agentflow.agent.output import Invalid, OutputType
 from agentflow.errors import UserError
 from agentflow.review.records import Record, near
@@ -38,16 +39,21 @@ __all__ = [
 ]
 
 Look: TypeAlias = Callable[[Context[object], Record, Mapping[str, Json]], Awaitable[object]]
-Answer: TypeAlias = type[pydantic.BaseModel] | JsonSchema
+Answer: TypeAlias = type[object]
 
 SCREENED = ("title", "abstract", "keywords")
 """The fields that a title and abstract reviewer is told unless it names others."""
 
 _WHY = "Why, in a sentence or two."
 
+# An API that can is held to just these fields; where a model says more all the same, that is left out.
+_CLOSED = pydantic.ConfigDict(json_schema_extra={"additionalProperties": False})
+
 
 class Screening(pydantic.BaseModel):
     """What a title and abstract reviewer says."""
+
+    model_config = _CLOSED
 
     reasoning: str = pydantic.Field(description=_WHY)
     score: int = pydantic.Field(ge=1, le=5, description="1: surely exclude, 3: unsure, 5: surely include.")
@@ -179,38 +185,40 @@ def abstraction(
     if not wanted:
         raise UserError(f"reviewer {name}: nothing is wanted")
     told = "Take these facts out of the record. Give null for what it does not say; add nothing."
-    asked = _of_model(name, model, told, abstraction_type(wanted), fields, background, examples, settings)
-
-    async def look(context: Context[object], record: Record, votes: Mapping[str, Json]) -> object:
-        facts = cast("Mapping[str, Json]", await asked.look(context, record, votes))
-        return {fact: facts[fact] for fact in wanted}  # whatever else the model has to say
-
-    return replace(asked, look=look)
+    return _of_model(name, model, told, abstraction_type(wanted), fields, background, examples, settings)
 
 
 def scoring_type(scale: Mapping[int, str]) -> Answer:
     """Return the type of a vote by a scale."""
     allowed = Annotated[Literal[tuple(scale)], pydantic.BeforeValidator(_whole)]  # type: ignore[valid-type]
-    return _answer("Score", "score", allowed, _steps(scale))
+    return _answer("Score", {"reasoning": (str, _WHY), "score": (allowed, _steps(scale))})
 
 
 def decision_type(options: Mapping[str, str]) -> Answer:
     """Return the type of a vote for one of some options."""
-    return _answer("Decision", "decision", Literal[tuple(options)], _steps(options))
+    chosen: object = Literal[tuple(options)]
+    return _answer("Decision", {"reasoning": (str, _WHY), "decision": (chosen, _steps(options))})
 
 
 def abstraction_type(wanted: Mapping[str, str]) -> Answer:
     """Return the type of a vote of facts."""
-    facts: dict[str, Json] = {
-        fact: {"anyOf": [{"type": "string"}, {"type": "null"}], "description": about}
-        for fact, about in wanted.items()
+    return _answer("Facts", {fact: (str | None, about) for fact, about in wanted.items()})
+
+
+def _answer(name: str, fields: Mapping[str, tuple[object, str]]) -> Answer:
+    """Return the type of an object with these fields, of any names, each with its type and its meaning."""
+    annotated = {
+        field: Annotated[kind, pydantic.Field(description=meaning)]
+        for field, (kind, meaning) in fields.items()
     }
-    return JsonSchema({"type": "object", "properties": facts, "required": list(facts)}, "Facts")
+    made = cast("type[object]", TypedDict(name, annotated))  # type: ignore[operator]
+    made.__pydantic_config__ = _CLOSED  # type: ignore[attr-defined]
+    return made
 
 
 def vote_fault(answer: Answer, vote: Mapping[str, Json]) -> str | None:
     """Return what is wrong with a vote of this type, None when it is one."""
-    output = OutputType[object](cast("type[object]", answer))
+    output = OutputType[object](answer)
     names = cast("Mapping[str, Json]", (output.schema or {}).get("properties", {}))
     unknown = next((name for name in vote if name not in names), None)
     if unknown is not None:
@@ -220,14 +228,6 @@ def vote_fault(answer: Answer, vote: Mapping[str, Json]) -> str | None:
     except Invalid as fault:
         return str(fault)
     return None
-
-
-def _answer(name: str, field: str, allowed: object, meaning: str) -> Answer:
-    fields = {
-        "reasoning": (str, pydantic.Field(description=_WHY)),
-        field: (allowed, pydantic.Field(description=meaning)),
-    }
-    return cast("Answer", pydantic.create_model(name, **cast("dict[str, tuple[type, object]]", fields)))  # type: ignore[call-overload]
 
 
 def _whole(value: object) -> object:
@@ -257,9 +257,8 @@ def _of_model(
         shown = Record("", example.record).as_text(fields)
         told.append(f"An example:\n{shown}\nIts answer: {json.dumps(example.vote, ensure_ascii=False)}")
     instructions = "\n\n".join(told)
-    output = cast("type[object]", answer)
     agent = Agent[object, object](
-        model, name=name, instructions=instructions, output=output, settings=settings
+        model, name=name, instructions=instructions, output=answer, settings=settings
     )
     schema = json.dumps(agent.output.schema, sort_keys=True)
     return Reviewer.of_agent(

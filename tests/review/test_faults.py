@@ -385,3 +385,39 @@ def test_a_column_for_each_answer(tmp_path: Path) -> None:
         report.write(tmp_path / "out.xlsx")
     with pytest.raises(UserError, match=r"can't write .*No such file"):
         report.write(tmp_path / "none" / "out.csv")
+
+
+def test_models_that_can_are_held_to_the_form_of_a_vote() -> None:
+    """Closed objects that require all: what APIs take as strict. What is said beside them is left out."""
+    from agentflow_protocols.chat.openai import is_strict
+
+    asked: list[Mapping[str, Json] | None] = []
+
+    def model(vote: Json) -> FakeEndpoint:
+        return FakeEndpoint(lambda request: (asked.append(request.output), json.dumps(vote))[1])
+
+    reasons: dict[str, Json] = {"reasoning": "x", "mood": "fair"}
+    rounds = ReviewRounds(
+        [
+            Round(
+                "first",
+                [
+                    title_abstract("a", model({**reasons, "score": 1}), include="x"),
+                    scoring("b", model({**reasons, "score": 2}), task="x", scale={1: "poor", 2: "fine"}),
+                    decision(
+                        "c", model({**reasons, "decision": "in"}), task="x", options={"in": "", "out": ""}
+                    ),
+                    abstraction("d", model({**reasons, "the pot": None}), wanted={"the pot": "Its colour."}),
+                ],
+            )
+        ]
+    )
+    votes = virtual(review(rounds, RECORDS[:1])).rows[0].votes["first"]
+    assert votes == {
+        "a": {"reasoning": "x", "score": 1},
+        "b": {"reasoning": "x", "score": 2},
+        "c": {"reasoning": "x", "decision": "in"},
+        "d": {"the pot": None},
+    }
+    assert len(asked) == 4
+    assert all(schema is not None and is_strict(schema) for schema in asked)
