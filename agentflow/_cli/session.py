@@ -271,6 +271,8 @@ def _report(session: _Session, run: Run[Json], output: Json, error: Exception | 
         return 130
     if error is None:
         return 0
+    if session.board.review and status == "failed" and options.journal is not None and not wrong_use:
+        note(f"go on with: {_resuming(options, run)}")  # what failed is asked again, and nothing else
     return 2 if wrong_use else 1
 
 

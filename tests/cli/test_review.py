@@ -154,3 +154,31 @@ def test_a_board_draws_rounds_and_faults_in_what_room_there_is() -> None:
     assert all(sum(len(text) for text, _ in line) <= 30 for line in drawn(board, 30, 12))
     assert board.review.hides(RunFinished("succeeded", run="a/b"))
     assert not board.review.hides(RunFinished("succeeded", run="a"))
+
+
+def test_a_review_that_failed_says_how_to_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "records.csv").write_text("id,title\na,Soup\nb,Bread\n")
+    (tmp_path / "looks.py").write_text(
+        "from pathlib import Path\n\nasync def look(context, record, votes):\n"
+        "    if record.id == 'b' and not Path('mended').exists():\n        raise OSError('no oven')\n"
+        "    with open('asked', 'a') as file:\n        file.write(record.id)\n    return 3\n"
+    )
+    (tmp_path / "review.yaml").write_text(
+        "agentflow: 1\nreview:\n  records: records.csv\n  output: out.csv\n"
+        "  reviewers: {ann: {function: 'looks:look'}}\n  rounds: [{name: first, reviewers: ann}]\n"
+    )
+    failed = subprocess.run([*COMMAND, "run", "review.yaml"], capture_output=True, text=True)
+    assert failed.returncode == 1
+    assert "failed: b, first/ann: OSError: no oven" in failed.stderr
+    assert "1 of 2 rows lack a vote, first b" in failed.stderr
+    assert (tmp_path / "out.csv").read_text() == (
+        "id,title,first_ann,faults\na,Soup,3,\nb,Bread,,first/ann: OSError: no oven\n"
+    )
+    again = failed.stderr.rpartition("go on with: agentflow ")[2].split()
+    (tmp_path / "mended").touch()
+    done = subprocess.run([*COMMAND, *again], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["faults"] == {}
+    assert (tmp_path / "asked").read_text() == "ab"
+    assert (tmp_path / "out.csv").read_text() == "id,title,first_ann\na,Soup,3\nb,Bread,3\n"
