@@ -57,4 +57,5 @@ async def season(context: Context[object], board: Board[Soup]) -> Sequence[Soup]
             replace(soup, minutes=max(3, round(soup.minutes * chance.choice([0.8, 1.25])))),
         ]
     )
-    return [replace(changed, title=f"{soup.title.partition(', ')[0]}, {chance.choice(_NAMES)} {board.number}")]
+    kind = soup.title.partition(", ")[0]
+    return [replace(changed, title=f"{kind}, {chance.choice(_NAMES)} {board.number}")]

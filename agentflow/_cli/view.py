@@ -331,7 +331,8 @@ def drawn(board: Board, width: int, height: int) -> list[Line]:
         [(f"{'  ' * run.count('/')}{name}  {status}", "bold" if "/" not in run else "")]
         for run, (name, status) in shown
     ]
-    lines += [[(f"  … {text}", "dim")] for text in board.asking()[-4:]]
+    told = list(board.waits.values()) if board.ladder else board.asking()  # a match is soon over
+    lines += [[(f"  … {text}", "dim")] for text in told[-4:]]
     lines += [[(f"  ? {text}", "yellow")] for text in list(board.approvals.values())[:4]]
     del lines[height - 4 :]
     begun, room = board.begun or 0.0, height - 1 - len(lines)

@@ -82,6 +82,7 @@ class Training(Generic[Value]):
         self._seq = 0
         self._queue: deque[Member[Value]] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._steps = 0
         self._stepping = 0
         self._ending = False  # no more steps: only scores that are missing
         self._changed = asyncio.Event()
@@ -120,7 +121,7 @@ class Training(Generic[Value]):
             if not self._tasks:
                 if self._ending:
                     total = self._said.total_steps
-                    every = total is None or sum(each.steps for each in self._members) < total
+                    every = total is None or self._steps < total
                     self._reason = "steps" if every else "total_steps"
                     break
                 self._ending = True
@@ -165,8 +166,7 @@ class Training(Generic[Value]):
         said = self._said
         if self._ending or (said.steps is not None and member.steps >= said.steps):
             return False
-        done = sum(each.steps for each in self._members) + self._stepping
-        return said.total_steps is None or done < said.total_steps
+        return said.total_steps is None or self._steps + self._stepping < said.total_steps
 
     def _due(self, member: Member[Value]) -> Callable[[Member[Value]], Awaitable[None]] | None:
         """Return what a member's turn still lacks, by what is known of it alone."""
@@ -395,8 +395,10 @@ class Training(Generic[Value]):
         if kind == "step":
             member.value = value
             member.steps += 1
+            self._steps += 1
         elif kind == "failed":
             member.steps += 1
+            self._steps += 1
             member.failed += 1
             member.fault = str(change["fault"])
             member.score, member.scored_at = None, member.steps
@@ -441,7 +443,7 @@ class Training(Generic[Value]):
         return PopulationReport(
             [*ranked, *unknown],
             self._reason or "steps",
-            sum(each.steps for each in self._members),
+            self._steps,
             self._copies,
             self._scores,
             len(self._encounters),
