@@ -13,6 +13,7 @@ from agentflow._cli.say import as_json, note, print_data
 
 if TYPE_CHECKING:
     from agentflow.endpoints import Endpoint
+    from agentflow_protocols.chat import Json as JsonValue
     from agentflow_protocols.workflow import Parsed, Problem
 
 __all__ = ["check"]
@@ -32,6 +33,7 @@ def check(
 ) -> None:
     """Validate workflow files without running anything of them."""
     from agentflow.workflow import WorkflowError, check_workflow
+    from agentflow.workflow.reviews import review_outline
 
     found: list[dict[str, object]] = []
     status = 0
@@ -53,12 +55,25 @@ def check(
         elif endpoints and parsed.workflow is not None:
             entry["endpoints"], code = _ask(parsed, model, as_data, quiet)
             status = max(status, code)
+        outline = None if problems else review_outline(parsed)
+        if outline is not None:
+            entry["review"] = outline
         if not problems and not as_data and not quiet:
-            print_data(f"{file}: ok")
+            print_data(f"{file}: ok{_outlined(outline)}")
         found.append(entry)
     if as_data:
         print_data(as_json({"valid": status == 0, "files": found}))
     raise typer.Exit(status)
+
+
+def _outlined(review: Mapping[str, JsonValue] | None) -> str:
+    """Return how much there is to do in a review, as the end of a line."""
+    if review is None or not isinstance(looks := review["looks"], list):
+        return ""
+    several = f"{looks[0]} to {looks[1]}" if looks[0] != looks[1] else str(looks[0])
+    if review["records"] is None:
+        return f"; a review with {several} looks for each record"
+    return f"; {review['records']} records, {several} looks"
 
 
 def _ask(

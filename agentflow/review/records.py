@@ -91,7 +91,7 @@ def read_records(path: str | Path, *, id_field: str | None = "id") -> list[Recor
         raise UserError(f"{file}: records are read from {', '.join(SUFFIXES)} files")
     text = _text(file)
     if suffix in (".csv", ".tsv"):
-        found = _csv(file, text, "\t" if suffix == ".tsv" else ",")
+        found = _csv(file, text, "\t" if suffix == ".tsv" else _delimiter(text))
     elif suffix == ".jsonl":
         found = _jsonl(file, _lines(text))
     else:
@@ -132,6 +132,12 @@ def _text(file: Path) -> str:
 def _lines(text: str) -> Iterator[str]:
     """Yield lines as editors count them: the other separators of Unicode stand inside values."""
     return (line.rstrip("\n") for line in io.StringIO(text, newline=None))
+
+
+def _delimiter(text: str) -> str:
+    """Return what stands between cells: a comma, or what spreadsheets write where it is a decimal sign."""
+    head = text.partition("\n")[0]
+    return next((sign for sign in ",;\t" if sign in head), ",")
 
 
 def _csv(file: Path, text: str, delimiter: str) -> Iterator[tuple[int, Fields]]:

@@ -25,9 +25,11 @@ from agentflow_protocols.workflow import (
     round_reviewers,
 )
 
-__all__ = ["columns_of", "review_faults"]
+__all__ = ["READ_AT_CHECK", "columns_of", "review_faults"]
 
-_READ_AT_CHECK = 16 * 1024 * 1024  # bytes; a longer table is read when it is reviewed
+READ_AT_CHECK = 16 * 1024 * 1024
+"""Bytes of the longest table that is read when a file is checked."""
+
 _STANDARD = ("title", "abstract", "keywords", "year")
 _OF_INPUTS = ("include", "exclude", "task", "background")
 
@@ -95,7 +97,7 @@ def _table(review: _Review, folder: Path) -> Iterator[Problem]:
         message = f"no file `{name[:200]}`; paths are relative to the file they stand in"
         yield review.report(("records",), message)
         return
-    if file.stat().st_size > _READ_AT_CHECK:
+    if file.stat().st_size > READ_AT_CHECK:
         return
     try:
         records = read_records(file, id_field=id_field)

@@ -37,12 +37,12 @@ from agentflow.runtime import Context
 from agentflow.runtime.ledger import digest
 from agentflow.workflow.check import folder_of
 from agentflow.workflow.modules import load_function
-from agentflow.workflow.review_faults import columns_of
+from agentflow.workflow.review_faults import READ_AT_CHECK, columns_of
 from agentflow.workflow.templates import render
 from agentflow_protocols.chat import Json
 from agentflow_protocols.workflow import Parsed, ReviewerSection, ReviewUse, RoundSection, WhenSection
 
-__all__ = ["run_review"]
+__all__ = ["review_outline", "run_review"]
 
 Build = Callable[[str], Agent[object, Json]]
 
@@ -100,6 +100,24 @@ async def run_review(
             raise ReviewFailed(f"{failed}; what there is stands in {output}", failed.report) from failed
         raise
     return _told(report, output)
+
+
+def review_outline(parsed: Parsed) -> dict[str, Json] | None:
+    """Return how many records and looks the review of a file has, None for a file without one.
+
+    `records` is None when they are not known before the run. Looks are counted for each record at least
+    and at most, and, where records are known, of all together.
+    """
+    use = None if parsed.workflow is None else parsed.workflow.review
+    if use is None:
+        return None
+    most = sum(len(each.reviewers) for each in use.rounds)
+    least = sum(len(each.reviewers) for each in use.rounds if each.when is None)
+    count = None
+    file = folder_of(parsed) / use.records
+    if "{" not in use.records and file.stat().st_size <= READ_AT_CHECK:
+        count = len(read_records(file, id_field=use.id_field))
+    return {"records": count, "looks": [(count or 1) * least, (count or 1) * most]}
 
 
 def _told(report: ReviewReport, output: Path | None) -> Json:

@@ -58,7 +58,17 @@ def test_the_example_reviews_forty_records(here: Path) -> None:
     assert len(included) == 16
     assert {row["facts_dot_pot"] for row in included} == {"copper", "iron", "clay", ""}
     assert all("leek" in f"{row['title']} {row['abstract']}".lower() for row in included)
-    assert CliRunner().invoke(make_app(), ["check", "review.yaml"]).exit_code == 0
+
+
+def test_check_tells_how_much_there_is_to_do(here: Path) -> None:
+    plain = CliRunner().invoke(make_app(), ["check", "review.yaml"])
+    assert plain.stdout == "review.yaml: ok; 40 records, 80 to 160 looks\n"
+    told = json.loads(CliRunner().invoke(make_app(), ["check", "review.yaml", "--json"]).stdout)
+    assert told["files"][0]["review"] == {"records": 40, "looks": [80, 160]}
+    text = (here / "review.yaml").read_text().replace("review/library.ris", "'{{ inputs.topic }}.ris'")
+    (here / "review.yaml").write_text(text)
+    later = CliRunner().invoke(make_app(), ["check", "review.yaml"])
+    assert later.stdout == "review.yaml: ok; a review with 2 to 4 looks for each record\n"
 
 
 def test_rounds_are_bars_in_a_terminal(here: Path) -> None:

@@ -140,6 +140,8 @@ def test_tables_of_spreadsheets(tmp_path: Path) -> None:
     assert two.id == "r2"
     (record,) = read(tmp_path, "a.TSV", "id\ttitle\nä\tSoup\n".encode("utf-16"))
     assert (record.id, record.title) == ("ä", "Soup")
+    (record,) = read(tmp_path, "a.csv", 'id;title\r\na;"Soup, thin; cold"\r\n')
+    assert (record.id, record.title) == ("a", "Soup, thin; cold")
     (record,) = read(tmp_path, "a.csv", f"id,text\na,{'x' * 300_000}\n")
     assert len(str(record.fields["text"])) == 300_000
 
