@@ -110,3 +110,15 @@ class TournamentReport(Generic[Item]):
     def best(self) -> Standing[Item]:
         """The first of the ranking; IndexError when there is none."""
         return self.ranking[0]
+
+    def as_markdown(self, k: int = 5) -> str:
+        """Return it as a Markdown page, with the best `k` in full."""
+        from agentflow.tournament.pages import markdown_page
+
+        return markdown_page(self, k)
+
+    def as_html(self, k: int = 5) -> str:
+        """Return it as one HTML page with pictures, which needs nothing beside it."""
+        from agentflow.tournament.pages import html_page
+
+        return html_page(self, k)

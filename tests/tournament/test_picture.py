@@ -1,11 +1,11 @@
-"""Pictures of a tournament: valid, escaped, readable by eye and by ear."""
+"""Pictures and pages of a tournament: valid, escaped, readable by eye and by ear."""
 
 from __future__ import annotations
 
 import re
 import shutil
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agentflow.errors import UserError
-from agentflow.tournament import Standing
+from agentflow.tournament import Note, Quality, Standing, TournamentReport, Work
 from agentflow.tournament.picture import cut, history_picture, rating_picture, title_of
 from agentflow.tournament.report import Progress
 
@@ -185,3 +185,51 @@ def test_a_browser_draws_it(tmp_path: Path) -> None:
     assert titled is not None, done.stderr[-500:]
     blue, orange, green = "rgb(31, 111, 235)", "rgb(188, 76, 0)", "rgb(26, 127, 55)"
     assert titled[1] == f"{blue} {orange} {green} {blue} {orange}"
+
+
+@pytest.fixture
+def report() -> TournamentReport[object]:
+    gone = standing(3, "hemlock", why="it is poisonous | really")
+    best = standing(0, "a <soup> | with leek")
+    best = replace(best, rank=1, notes=(Note("critic", "<b>salty</b>"),))
+    return TournamentReport(
+        "soup & stew",
+        [best, replace(standing(1, {"title": "plain", "salt": 1}), rank=2)],
+        "unsafe",
+        0.5,
+        (0.2, 0.1),
+        {},
+        judged=7,
+        withdrawn=[gone],
+        work={"match": Work("match", 7), "cook": Work("make", 2, 30, made=[Quality(0, 1, 1)])},
+        faults={"cook": "EndpointUnavailable: down"},
+        advice={"critic": "less salt", "expert": ""},
+        history=[Progress(1, 2, 0.0, 0.0), Progress(7, 2, 1.0, 0.5)],
+        halted="too hot",
+    )
+
+
+def test_a_report_is_a_page_in_which_what_items_say_is_text(report: TournamentReport[object]) -> None:
+    page = report.as_html(k=1)
+    assert page.startswith("<!doctype html>")
+    assert page.count("<svg") == 2
+    assert "a &lt;soup&gt; | with leek" in page
+    assert "&lt;b&gt;salty&lt;/b&gt;" in page
+    assert "<soup>" not in page
+    for told in ("unsafe: too hot", "2 calls, 30 tokens, 1 items", "less salt", "EndpointUnavailable: down"):
+        assert told in page
+
+
+def test_a_report_is_markdown_too(report: TournamentReport[object]) -> None:
+    lines = report.as_markdown().splitlines()
+    assert lines[0] == "# soup & stew"
+    assert "| 1 | a <soup> \\| with leek | 2.00 | 1.50 to 2.70 | 0 | given |" in lines
+    assert "|  | ~~hemlock~~ (it is poisonous \\| really) | 1.70 | 1.20 to 2.40 | 3 | given |" in lines
+    assert "title: plain" in lines
+    assert "- critic: <b>salty</b>" in lines
+
+
+def test_a_report_of_nothing_is_a_page_too() -> None:
+    nothing: TournamentReport[object] = TournamentReport("soup", [], "no pairs", 1.0, (0.0, 1.0), {})
+    assert "<svg" not in nothing.as_html()
+    assert "no pairs" in nothing.as_markdown()
