@@ -49,6 +49,9 @@ def markdown_page(report: TournamentReport[Item], k: int = 5) -> str:
         title = _cell(title_of(each.item))
         shown = title if each.withdrawn is None else f"~~{title}~~ ({_cell(each.withdrawn)})"
         low_high = f"{each.low:.2f} to {each.high:.2f}"
+        if each.withdrawn is not None and not each.matches:
+            lines.append(f"|  | {shown} |  | never played | 0 | {_cell(each.source)} |")
+            continue
         figures = f"{each.quality:.2f} | {low_high} | {each.matches} | {_cell(each.source)}"
         lines.append(f"| {each.rank or ''} | {shown} | {figures} |")
     for each in report.ranking[:k]:

@@ -52,8 +52,9 @@ def rating_picture(
     rows = [*playing, *(each for each in standings if each.withdrawn is not None)]
     shown, more = rows[:most], max(0, len(rows) - most)
     sources = list(dict.fromkeys(_source(each) for each in shown))
+    rated = [each for each in shown if each.matches or each.withdrawn is None]
     scale = _Scale(
-        [value for each in shown for value in (each.low, each.high, each.quality)], _LEFT, _WIDTH - _RIGHT
+        [value for each in rated for value in (each.low, each.high, each.quality)], _LEFT, _WIDTH - _RIGHT
     )
     top = _HEAD + 20 * _legend_lines(sources)
     bottom = top + _ROW * len(shown)
@@ -193,19 +194,21 @@ def _row(
     number = min(sources.index(source), len(_LIGHT) - 1)
     out = each.withdrawn is not None
     rank = "" if out else f"{place + 1}."
-    told = f"{rank} {title}: quality {_number(each.quality)}, by 80% {_number(each.low)} to"
-    told += f" {_number(each.high)}; {_count(each.matches, 'match')}; from {each.source}"
-    if each.withdrawn is not None:
-        told += f"; withdrawn: {each.withdrawn}"
-    figures = f"{_number(each.quality)} ({_number(each.low)} to {_number(each.high)})"
-    low, high = scale.at(each.low), scale.at(each.high)
+    told, bar, figures = f"{rank} {title}: never played", "", "never played"
+    if each.matches or not out:
+        interval = f"{_number(each.low)} to {_number(each.high)}"
+        told = f"{rank} {title}: quality {_number(each.quality)}, by 80% {interval}"
+        told += f"; {_count(each.matches, 'match')}"
+        figures = f"{_number(each.quality)} ({interval})"
+        low, high = scale.at(each.low), scale.at(each.high)
+        bar = f'<path class="i s{number}" d="M{low:.1f} {middle:g}H{max(high, low + 1):.1f}"/>'
+        bar += _marker(number, scale.at(each.quality), middle)
+    told += f"; from {each.source}" + (f"; withdrawn: {each.withdrawn}" if each.withdrawn is not None else "")
     return (
         f'<g class="{"o" if out else "r"}"><title>{_safe(_flat(told))}</title>'
         f'<rect class="b" x="8" y="{y:g}" width="{_WIDTH - 16}" height="{_ROW}"/>'
         f'<text class="m e" x="40" y="{middle + 4:g}">{rank}</text>'
-        f'<text class="t" x="48" y="{middle + 4:g}">{_safe(cut(_flat(title), _TITLE))}</text>'
-        f'<path class="i s{number}" d="M{low:.1f} {middle:g}H{max(high, low + 1):.1f}"/>'
-        f"{_marker(number, scale.at(each.quality), middle)}"
+        f'<text class="t" x="48" y="{middle + 4:g}">{_safe(cut(_flat(title), _TITLE))}</text>{bar}'
         f'<text class="f" x="{_WIDTH - _RIGHT + 14}" y="{middle + 4:g}">{figures}</text>'
         f'<text class="m e" x="{_WIDTH - 16}" y="{middle + 4:g}">{each.matches}</text></g>'
     )

@@ -94,12 +94,19 @@ def test_where_an_item_comes_from_is_told_by_colour_shape_and_legend() -> None:
 
 
 def test_the_withdrawn_stand_below_struck_out_and_say_why() -> None:
-    gone = standing(0, "hemlock", why="it is poisonous")
+    gone = standing(1, "hemlock", why="it is poisonous")
     root = drawn(rating_picture([gone, standing(1), standing(2)], k=1))
     last = root.findall(f"{SVG}g")[-1]
     assert (last.get("class"), texts(last)[:2]) == ("o", ["", "hemlock"])
     assert "withdrawn: it is poisonous" in (last.findtext(f"{SVG}title") or "")
     assert sum(each.get("class") == "k" for each in root.iter(f"{SVG}path")) == 1
+
+
+def test_who_was_withdrawn_before_a_match_has_no_quality() -> None:
+    gone = standing(0, "hemlock", why="it is poisonous")
+    row = drawn(rating_picture([standing(1), gone])).findall(f"{SVG}g")[-1]
+    assert texts(row)[1:] == ["hemlock", "never played", "0"]
+    assert row.find(f"{SVG}path") is None
 
 
 def test_beyond_the_most_rows_it_says_how_many_there_are() -> None:
