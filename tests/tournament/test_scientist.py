@@ -15,8 +15,9 @@ from agentflow import Context, Limits, Runtime
 from agentflow.errors import UserError
 from agentflow.testing import FakeEndpoint
 from agentflow.tournament import Board, LiveTournament, Make
-from agentflow.tournament.scientist import CoScientist, Hypothesis, ResearchPlan, ResearchReport
+from agentflow.tournament.scientist import CoScientist, Hypothesis, ResearchPlan, ResearchReport, hypothesis
 from agentflow_protocols.chat import ChatRequest
+from agentflow_protocols.chat.openai import is_strict
 from agentflow_protocols.trace import Custom
 
 
@@ -305,3 +306,11 @@ async def test_what_was_researched_is_read_back_from_the_journal_and_goes_on_aft
     assert sum(lab.asked.values()) == total
     assert again.as_markdown() == report.as_markdown()
     assert again.as_html() == report.as_html()
+
+
+def test_apis_can_hold_models_to_all_forms_of_answers() -> None:
+    forms = [getattr(hypothesis, name) for name in hypothesis.__all__ if name != "Hypothesis"]
+    assert len(forms) > 10
+    for form in forms:
+        assert is_strict(form.model_json_schema()), form
+    assert hypothesis.Overview.model_validate({"summary": "s", "directions": [], "beside": 1}).contacts == []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 __all__ = [
     "Argument",
@@ -34,6 +34,23 @@ CRITERIA = (
     "it can be tested",
     "it can be pursued safely",
 )
+
+
+def _close(schema: dict[str, JsonValue]) -> None:
+    """Ask for just these fields, and for all of them; a reader does without those that have a default."""
+    properties = schema.get("properties")
+    if isinstance(properties, dict):
+        schema["additionalProperties"] = False
+        schema["required"] = list(properties)
+        for each in properties.values():
+            if isinstance(each, dict):
+                each.pop("default", None)
+
+
+class _Form(BaseModel):
+    """A form of answers, such that APIs can hold models to it."""
+
+    model_config = ConfigDict(json_schema_extra=_close)
 
 
 class Hypothesis(BaseModel):
@@ -67,7 +84,7 @@ class Hypothesis(BaseModel):
         return "\n".join(lines)
 
 
-class ResearchPlan(BaseModel):
+class ResearchPlan(_Form):
     """What a goal in plain words comes to."""
 
     objective: str = Field(description="What is to be found, in one sentence.")
@@ -85,7 +102,7 @@ class ResearchPlan(BaseModel):
         return "\n".join(lines)
 
 
-class Idea(BaseModel):
+class Idea(_Form):
     """A hypothesis as an agent writes it."""
 
     title: str = Field(description="A few words.")
@@ -108,40 +125,40 @@ class Idea(BaseModel):
         )
 
 
-class Ideas(BaseModel):
+class Ideas(_Form):
     """New hypotheses."""
 
     hypotheses: list[Idea]
 
 
-class Argument(BaseModel):
+class Argument(_Form):
     """A turn of a debate among experts."""
 
     argument: str = Field(description="What the next expert says, by name of the field.")
     settled: bool = Field(description="Whether the experts have agreed, so that no turn has to follow.")
 
 
-class Assumptions(BaseModel):
+class Assumptions(_Form):
     """What has to be true for something to hold, each by itself."""
 
     assumptions: list[str]
 
 
-class Safety(BaseModel):
+class Safety(_Form):
     """Whether something may be pursued."""
 
     safe: bool = Field(description="False if it could help to do serious harm, or must not be researched.")
     why: str
 
 
-class Assessment(BaseModel):
+class Assessment(_Form):
     """A first look at a hypothesis."""
 
     viable: bool = Field(description="False only if it misses the goal, contradicts itself or says nothing.")
     why: str = Field(description="Strengths and weaknesses by the criteria, in a few sentences.")
 
 
-class Reviewed(BaseModel):
+class Reviewed(_Form):
     """A full review of a hypothesis."""
 
     summary: str = Field(description="Is it right, new and well grounded? By the criteria.")
@@ -158,7 +175,7 @@ class Reviewed(BaseModel):
         return "\n".join(lines)
 
 
-class Checked(BaseModel):
+class Checked(_Form):
     """What is to be said of one assumption by itself."""
 
     holds: Literal["yes", "no", "unsure"]
@@ -166,7 +183,7 @@ class Checked(BaseModel):
     why: str
 
 
-class Observation(BaseModel):
+class Observation(_Form):
     """A finding, and whether a hypothesis explains it better than what is thought now."""
 
     finding: str
@@ -174,13 +191,13 @@ class Observation(BaseModel):
     how: str
 
 
-class Observations(BaseModel):
+class Observations(_Form):
     """Findings that a hypothesis may explain."""
 
     observations: list[Observation]
 
 
-class Simulated(BaseModel):
+class Simulated(_Form):
     """A mechanism, stepped through in the mind."""
 
     steps: list[str] = Field(description="What would happen, in order, if the hypothesis held.")
@@ -188,7 +205,7 @@ class Simulated(BaseModel):
     summary: str
 
 
-class Critique(BaseModel):
+class Critique(_Form):
     """What reviews and debates say again and again."""
 
     recurring: list[str] = Field(description="Faults that many hypotheses share.")
@@ -199,7 +216,7 @@ class Critique(BaseModel):
         return "\n".join([self.advice, *(f"- {fault}" for fault in self.recurring)])
 
 
-class Direction(BaseModel):
+class Direction(_Form):
     """A direction of research."""
 
     title: str
@@ -208,14 +225,14 @@ class Direction(BaseModel):
     hypotheses: list[str] = Field([], description="Ids of the hypotheses that belong here.")
 
 
-class Contact(BaseModel):
+class Contact(_Form):
     """Who could judge a hypothesis, by expertise."""
 
     expertise: str
     why: str
 
 
-class Overview(BaseModel):
+class Overview(_Form):
     """What the research has come to."""
 
     summary: str
