@@ -6,6 +6,7 @@ Measured against what others do: `agentflow bench tournament`.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar
@@ -22,8 +23,10 @@ __all__ = ["Objective", "Pairs", "ladder", "swiss"]
 Item = TypeVar("Item", bound=Hashable)
 Objective: TypeAlias = Literal["top_k", "full_order"]
 
-_DRAWS = 12  # looked at in one go for two that disagree
+_LOOKS = (3, 9)  # draws looked at in one go for two that disagree: mostly the few do
 _TRIES = 4
+_FIRST, _LAST = 0.5, 0.25  # shares of the first rung and the last
+_LEAN = 0.1  # the least share of an order in which two are shown
 _APART = 0.2  # the share of one that is nothing like, where those that are alike play the more likely
 
 
@@ -59,32 +62,77 @@ def ladder(
 ) -> tuple[Item, Item] | None:
     """Return a pair that tells most of who is among the best: the Thompson ladder.
 
-    A rung is drawn from 1 to `k`; then qualities, until two draws disagree on who stands above that
-    rung; one item from each side of the disagreement plays. With `near`, which says from 0 to 1 how alike
-    two are, the more alike play the more likely, of those that disagree. Returns None when no pair is free.
+    A rung is drawn from 1 to `k`, the first and the last more often than those between, as they alone say
+    who is best and who is in; then qualities, until two draws disagree on who stands above that rung. Of
+    the pairs with one from each side of the disagreement, that plays whose verdict is expected to tell
+    most. With `near`, which says from 0 to 1 how alike two are, those that are alike come before. Returns
+    None when no pair is free.
     """
-    import numpy as np
-
     count = posterior.playing
     if count < 2:
         return None
     if k < 1:
         raise UserError(f"the best k are looked for: k is 1 or more, not {k}")
     for _ in range(_TRIES):
-        rung = int(rng.integers(1, min(k, count - 1) + 1))
-        draws = posterior.samples(_DRAWS, rng)
-        tops = np.argpartition(-draws, rung - 1, axis=1)[:, :rung]
-        first = set(tops[0].tolist())
-        for other in tops[1:]:
-            second = set(other.tolist())
-            if second == first:
+        rung = _rung(min(k, count - 1), rng)
+        for draws in _LOOKS:
+            sides = _sides(posterior, rung, draws, rng)
+            if sides is None:
                 continue
-            a = _any(sorted(first - second), rng)
-            b = _other(posterior, a, sorted(second - first), rng, near)
-            pair = posterior.items[a], posterior.items[b]
-            if pairs.free(*pair):
-                return _shown(pair, rng)
+            pair = _telling(posterior, *sides, pairs, near)
+            if pair is not None:
+                return _shown(posterior, pair, rng)
     return swiss(posterior, rng, pairs)
+
+
+def _rung(k: int, rng: numpy.random.Generator) -> int:
+    """Draw a rung from 1 to `k`: the first has a half, the last a quarter, all between share the rest."""
+    at = float(rng.random())
+    if k <= 2:
+        return 1 if k == 1 or at < _FIRST / (_FIRST + _LAST) else 2
+    if at < _FIRST:
+        return 1
+    if at < _FIRST + _LAST:
+        return k
+    return 2 + int((at - _FIRST - _LAST) / (1 - _FIRST - _LAST) * (k - 2))
+
+
+def _sides(
+    posterior: Posterior[Item], rung: int, count: int, rng: numpy.random.Generator
+) -> tuple[list[int], list[int]] | None:
+    """Return the places that one draw has above a rung and another below it, and the reverse.
+
+    None when `count` draws agree.
+    """
+    import numpy as np
+
+    draws = posterior.samples(count, rng)
+    tops = np.argpartition(-draws, rung - 1, axis=1)[:, :rung].tolist()
+    first = set(tops[0])
+    for other in tops[1:]:
+        if (second := set(other)) != first:
+            return sorted(first - second), sorted(second - first)
+    return None
+
+
+def _telling(
+    posterior: Posterior[Item],
+    above: list[int],
+    below: list[int],
+    pairs: Pairs,
+    near: Callable[[Item, Item], float] | None,
+) -> tuple[Item, Item] | None:
+    """Return the free pair whose verdict is expected to tell most, one of each side."""
+    found: tuple[Item, Item] | None = None
+    most = -1.0
+    for a, row in zip(above, posterior.telling(above, below).tolist(), strict=True):
+        for b, worth in zip(below, row, strict=True):
+            pair = posterior.items[a], posterior.items[b]
+            if near is not None:
+                worth *= _APART + max(0.0, near(*pair))
+            if worth > most and pairs.free(*pair):
+                found, most = pair, worth
+    return found
 
 
 def swiss(posterior: Posterior[Item], rng: numpy.random.Generator, pairs: Pairs) -> tuple[Item, Item] | None:
@@ -104,33 +152,20 @@ def swiss(posterior: Posterior[Item], rng: numpy.random.Generator, pairs: Pairs)
         )
         for other in near[:8]:
             if pairs.free(ranked[place], ranked[other]):
-                return _shown((ranked[place], ranked[other]), rng)
+                return _shown(posterior, (ranked[place], ranked[other]), rng)
     return None
 
 
-def _any(places: list[int], rng: numpy.random.Generator) -> int:
-    return places[int(rng.integers(len(places)))]
+def _shown(
+    posterior: Posterior[Item], pair: tuple[Item, Item], rng: numpy.random.Generator
+) -> tuple[Item, Item]:
+    """Return a pair in a random order, which leans to the one whose verdict is the more open.
 
-
-def _other(
-    posterior: Posterior[Item],
-    place: int,
-    others: list[int],
-    rng: numpy.random.Generator,
-    near: Callable[[Item, Item], float] | None,
-) -> int:
-    if near is None or len(others) == 1:
-        return _any(others, rng)
-    item = posterior.items[place]
-    shares = [_APART + max(0.0, near(item, posterior.items[other])) for other in others]
-    at = float(rng.random()) * sum(shares)
-    for other, share in zip(others, shares, strict=True):
-        at -= share
-        if at < 0:
-            return other
-    return others[-1]
-
-
-def _shown(pair: tuple[Item, Item], rng: numpy.random.Generator) -> tuple[Item, Item]:
-    """Return a pair in a random order, so that no item is shown first more often."""
-    return pair if rng.random() < 0.5 else (pair[1], pair[0])
+    Where the judge likes what is shown first, a match tells more when that is the weaker of the two. An
+    unbiased judge is shown both orders alike.
+    """
+    one, other = (
+        1 / math.cosh(min(20.0, abs(posterior.lead(*each)) / 2)) ** 4 for each in (pair, pair[::-1])
+    )
+    share = min(1 - _LEAN, max(_LEAN, one / (one + other)))
+    return pair if rng.random() < share else (pair[1], pair[0])

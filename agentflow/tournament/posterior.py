@@ -187,6 +187,27 @@ class Posterior(Generic[Item]):
         self._mean[:size] += column * step
         root -= np.multiply.outer(column, along * ((1 - math.sqrt(1 - less * variance)) / variance))
 
+    def lead(self, first: Item, second: Item) -> float:
+        """Return the mean of what `first` has over `second` when it is shown first."""
+        gap = self._mean[self._places[first]] - self._mean[self._places[second]]
+        return float(gap + self._mean[0])
+
+    def telling(self, above: Sequence[int], below: Sequence[int]) -> NDArray[numpy.float64]:
+        """Return how much a match of each two is expected to tell, a row for each of `above`.
+
+        Both are places in `items`. It is the share by which the variance of their difference is expected
+        to shrink, up to a factor, with the judge's bias left out: the order in which they are shown is
+        not known yet.
+        """
+        np, size = self._np, len(self._items) + 1
+        one, other = np.asarray(above) + 1, np.asarray(below) + 1
+        apart = self._root[one, None, :size] - self._root[None, other, :size]
+        variance = (apart * apart).sum(axis=2)
+        total = variance + _SCALE**2
+        gap = self._mean[one, None] - self._mean[None, other]
+        worth: NDArray[numpy.float64] = variance / total * np.exp(-gap * gap / (2 * total))
+        return worth
+
     # What is known.
 
     def quality(self, item: Item) -> Quality:

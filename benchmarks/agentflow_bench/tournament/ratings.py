@@ -106,9 +106,9 @@ def _matches(setting: Setting) -> Sequence[Figure]:
 
 
 def _biased(setting: Setting) -> Sequence[Figure]:
-    runs = _runs(200, setting)
     figures = []
-    for bias in (1.5, 0.0):
+    for bias, full in ((1.5, 400), (0.0, 200)):
+        runs = _runs(full, setting)
         found = [played(World.of(32, seed, bias=bias), "ladder", [15 * 32])[0].top1 for seed in range(runs)]
         bar = _bar(setting, ">=", 0.84) if bias else None
         figures.append(Figure(f"order bias {bias:g}: top-1 at 15N", fmean(found), bar=bar))
