@@ -63,6 +63,9 @@ def _sections(file: Mapping[str, JsonValue], report: Report) -> Iterator[Problem
     elif not runnable:
         allowed = ", ".join(f"`{name}:`" for name in _RUNNABLE[1:-1])
         yield report([], f"nothing to run: write `agent: NAME`, {allowed} or `batch:`")
+    for name in runnable:
+        if file[name] is None:
+            yield report([name], f"`{name}:` is empty; write what is to be run", key=True)
     if isinstance(agent := file.get("agent"), str) and "input" not in items(file.get("inputs")):
         yield report(
             ["agent"],
