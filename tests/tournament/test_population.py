@@ -18,7 +18,7 @@ from virtual import virtual
 
 from agentflow import Agent, Context, Limits, Runtime
 from agentflow.errors import EndpointUnavailable, RunError, UserError
-from agentflow.testing import FakeEndpoint
+from agentflow.testing import FakeEndpoint, VirtualClock
 from agentflow.tournament import Match
 from agentflow.tournament.population import Member, Population, PopulationReport
 from agentflow_protocols.trace import Custom
@@ -372,13 +372,62 @@ def test_what_is_no_population_is_told() -> None:
             toy_population(toys(2, 1), **given)
 
 
+class Stopped(Exception):
+    """What stops a population in the middle."""
+
+
+async def until(journal: Path, last: int, judged: bool) -> tuple[object, int]:
+    """Train until the `last`th call; return all that came of it, and how many calls there were."""
+    calls = 0
+
+    def here() -> None:
+        nonlocal calls
+        calls += 1
+        if calls == last:
+            raise Stopped
+
+    async def step(context: Context[object], toy: Toy) -> Toy:
+        here()
+        return await climb(context, toy)
+
+    async def score(context: Context[object], toy: Toy) -> float:
+        here()
+        return await height(context, toy)
+
+    async def judge(context: Context[object], match: Match[Toy]) -> str:
+        here()
+        first, second = await height(context, match.first), await height(context, match.second)
+        return "first" if first > second else "second"
+
+    by: dict[str, object] = {"score": None, "judge": judge} if judged else {"score": score}
+    population = toy_population(toys(4, 1), step=step, ready=3, steps=8, concurrency=1, **by)
+    report = await train(population, journal=journal)
+    members = [[each.number, each.value, each.steps, each.score] for each in report.members]
+    return [members, report.copies, report.scores, report.matches], calls
+
+
+@pytest.mark.parametrize("judged", [False, True])
+def test_stopped_at_any_call_it_goes_on_from_there(tmp_path: Path, judged: bool) -> None:
+    def sit(name: str, last: int) -> tuple[object, int]:
+        with VirtualClock() as clock:
+            return clock.run(until(tmp_path / name, last, judged))
+
+    whole, calls = sit("whole", 0)
+    for last in range(2, calls, 9):
+        with pytest.raises(Stopped):
+            sit(f"{last}", last)
+        again, left = sit(f"{last}", 0)
+        assert again == whole
+        assert left == calls - last + 1, "nothing is asked twice but what was cut short"
+
+
 WORKER = """
 import asyncio, json, os, sys
 sys.path.insert(0, sys.argv[1])
 from agentflow import Runtime
-from test_population import Toy, climb, height, heavier, jolt, toys
+from test_population import Toy, height, jolt, toys
 from agentflow.tournament.population import Population
-journal, die, at_once, judged = sys.argv[2], int(sys.argv[3]), int(sys.argv[4]), sys.argv[5] == "judge"
+journal, die, at_once = sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
 count = 0
 
 def here():
@@ -400,33 +449,27 @@ async def score(context, toy):
     here()
     return await height(context, toy)
 
-async def judge(context, match):
-    here()
-    better = await height(context, match.first) > await height(context, match.second)
-    return "first" if better else "second"
-
 async def main():
     async with Runtime(journal) as runtime:
-        by = {"judge": judge} if judged else {"score": score}
         population = Population(
-            toys(6, 1), step=step, explore=jolt, ready=4, steps=12, concurrency=at_once, **by
+            toys(6, 1), step=step, score=score, explore=jolt, ready=4, steps=12, concurrency=at_once
         )
         report = (await runtime.run(population, key="p")).output
         print(json.dumps([
             [[m.number, m.value.theta, m.value.h, m.score, m.steps] for m in report.members],
             [[c.member, c.steps, c.source, c.source_steps] for c in report.copies],
-            len(report.scores), report.matches,
+            len(report.scores),
         ]))
 
 asyncio.run(main())
 """
 
 
-def sit(folder: Path, name: str, die: int, at_once: int, by: str) -> str:
+def sit(folder: Path, name: str, die: int, at_once: int) -> str:
     """Train in a process that kills itself at its `die`th call; return what it printed."""
     script = folder / "worker.py"
     script.write_text(WORKER)
-    arguments = [str(Path(__file__).parent), str(folder / f"{name}.db"), str(die), str(at_once), by]
+    arguments = [str(Path(__file__).parent), str(folder / f"{name}.db"), str(die), str(at_once)]
     paths = os.pathsep.join([str(Path(__file__).parents[1]), *sys.path])
     done = subprocess.run(
         [sys.executable, str(script), *arguments],
@@ -439,20 +482,19 @@ def sit(folder: Path, name: str, die: int, at_once: int, by: str) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("by", ["score", "judge"])
-def test_killed_anywhere_and_gone_on_with_it_ends_as_if_nothing_had_been(tmp_path: Path, by: str) -> None:
-    whole = sit(tmp_path, "whole", 0, 1, by)
+def test_killed_anywhere_and_gone_on_with_it_ends_as_if_nothing_had_been(tmp_path: Path) -> None:
+    whole = sit(tmp_path, "whole", 0, 1)
     for die in (20, 61):
-        assert sit(tmp_path, "killed", die, 1, by) == ""
-    assert json.loads(sit(tmp_path, "killed", 0, 1, by)) == json.loads(whole)
-    assert json.loads(sit(tmp_path, "killed", 1, 1, by)) == json.loads(whole), "an ended one is only read"
+        assert sit(tmp_path, "killed", die, 1) == ""
+    assert json.loads(sit(tmp_path, "killed", 0, 1)) == json.loads(whole)
+    assert json.loads(sit(tmp_path, "killed", 1, 1)) == json.loads(whole), "an ended one is only read"
     asked = (tmp_path / "killed.db.txt").read_text().splitlines()
     assert len(set(asked)) == 72
     assert len(asked) <= 72 + 2
 
 
 def test_killed_with_many_steps_under_way_each_counts_once(tmp_path: Path) -> None:
-    assert sit(tmp_path, "killed", 40, 6, "score") == ""
-    members, _, scores, _ = json.loads(sit(tmp_path, "killed", 0, 6, "score"))
+    assert sit(tmp_path, "killed", 40, 6) == ""
+    members, _, scores = json.loads(sit(tmp_path, "killed", 0, 6))
     assert [each[4] for each in members] == [12] * 6
     assert scores == 72
