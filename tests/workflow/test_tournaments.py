@@ -189,6 +189,17 @@ def test_an_agent_judges_by_its_prompt_or_is_told_all(here: Path) -> None:
     assert told["void"] == 0
 
 
+def test_a_typed_verdict_is_one_and_a_limit_ends_it_with_a_report(here: Path) -> None:
+    """WF-9.2, WF-9.7."""
+    script(here, '{when: ".", text: \'{"reason": "more", "winner": "second"}\'}')
+    schema = "{type: object, properties: {reason: {type: string}, winner: {enum: [first, second, tie]}}}"
+    text = HEAD.replace("taster: {endpoint: e}", f"taster: {{endpoint: e, output: {{schema: {schema}}}}}")
+    text = text.replace("soups:more", "taster") + ITEMS + "  concurrency: 1\nlimits: {turns: 7}\n"
+    report = play(here, text)
+    assert (report["stop_reason"], report["judged"], report["void"]) == ("budget", 7, 0)
+    assert {each["outcome"] for each in report["matches"]} == {"second"}  # type: ignore[index, union-attr, call-overload]
+
+
 def test_the_best_are_judged_in_debates(here: Path) -> None:
     """WF-9.2."""
     report = play(here, HEAD + ITEMS + "  debate: {function: soups:more}\n  stop_overlap: null\n")
