@@ -78,7 +78,7 @@ def _rounds(reviewers: _Reviewers) -> ReviewRounds:
 
 def _measured(setting: Setting) -> Sequence[Figure]:
     figures: list[Figure] = []
-    for count, tables in ((40, 3),) if setting.quick else ((40, 10), (100, 10), (600, 1)):
+    for count, tables in ((40, 3),) if setting.quick else ((40, 30), (100, 30), (600, 1)):
         plain: list[float] = []
         hedged: list[float] = []
         other = wrong = again = 0
