@@ -33,7 +33,9 @@ def check(
 ) -> None:
     """Validate workflow files without running anything of them."""
     from agentflow.workflow import WorkflowError, check_workflow
+    from agentflow.workflow.check import folder_of
     from agentflow.workflow.reviews import review_outline
+    from agentflow.workflow.tournament_faults import tournament_outline
 
     found: list[dict[str, object]] = []
     status = 0
@@ -58,8 +60,11 @@ def check(
         outline = None if problems else review_outline(parsed)
         if outline is not None:
             entry["review"] = outline
+        planned = None if problems else tournament_outline(parsed, folder_of(parsed))
+        if planned is not None:
+            entry["tournament"] = planned
         if not problems and not as_data and not quiet:
-            print_data(f"{file}: ok{_outlined(outline)}")
+            print_data(f"{file}: ok{_outlined(outline)}{_planned(planned)}")
         found.append(entry)
     if as_data:
         print_data(as_json({"valid": status == 0, "files": found}))
@@ -74,6 +79,15 @@ def _outlined(review: Mapping[str, JsonValue] | None) -> str:
     if review["records"] is None:
         return f"; a review with {several} looks for each record"
     return f"; {review['records']} records, {several} looks"
+
+
+def _planned(tournament: Mapping[str, JsonValue] | None) -> str:
+    """Return how much there is to do in a tournament, as the end of a line."""
+    if tournament is None:
+        return ""
+    given, most, matches = (tournament[name] for name in ("items", "most_items", "most_matches"))
+    items = f"{'up to ' if given != most else ''}{most} items" if most is not None else "a tournament"
+    return f"; {items}" + (f", at most {matches} matches" if matches is not None else "")
 
 
 def _ask(

@@ -11,9 +11,10 @@ from agentflow.errors import UserError
 from agentflow.workflow.modules import fault
 from agentflow.workflow.templates import Names, is_whole, template_faults
 from agentflow.workflow.tournament_items import items_in
+from agentflow_protocols.chat import Json
 from agentflow_protocols.workflow import Parsed, Problem, tournament_workers, walk
 
-__all__ = ["BOARD", "MATCH", "STANDING", "tournament_faults"]
+__all__ = ["BOARD", "MATCH", "STANDING", "tournament_faults", "tournament_outline"]
 
 BOARD = frozenset({"advice", "best", "goal", "judged", "lately", "ranking"})
 """What `board.x` may be in a prompt."""
@@ -26,6 +27,7 @@ STANDING = frozenset(
 )
 """What `standing.x` may be where one item is looked at."""
 
+_EACH = 15  # matches for each item where a file does not say how many
 _FUNCTIONS = ("similar", "near", "item_type", "supervisor")
 _WHOLE = ("due", "reject", "halt")
 
@@ -59,6 +61,28 @@ def tournament_faults(parsed: Parsed, names: Names, folder_of: Callable[..., Pat
     for place, kind, body in tournament_workers(use):
         if isinstance(body, dict):
             yield from _worker(parsed, place, kind, body, names)
+
+
+def tournament_outline(parsed: Parsed, folder: Path) -> dict[str, Json] | None:
+    """Return how much a checked tournament comes to; None where the file has none.
+
+    That is the items that are given, items and matches at most (None before a template says so), workers.
+    """
+    use = None if parsed.workflow is None else parsed.workflow.tournament
+    if use is None:
+        return None
+    given: int | None = None
+    if isinstance(use.items, list):
+        given = len(use.items)
+    elif "{{" not in use.items:
+        given = len(items_in(folder / use.items))
+    makes = any(kind == "make" for _, kind, _ in use.workers()) or use.scientist is not None
+    most = max(use.most_items, given or 0) if makes else given
+    matches = use.max_matches
+    if matches is None and most is not None:
+        matches = _EACH * most
+    workers: dict[str, Json] = {place[-1]: kind for place, kind, _ in use.workers()}
+    return {"items": given, "most_items": most, "most_matches": matches, "workers": workers}
 
 
 def _functions(use: Raw) -> Iterator[tuple[tuple[str, ...], str]]:

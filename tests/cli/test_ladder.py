@@ -15,9 +15,11 @@ import termios
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 from virtual import virtual
 
 from agentflow import Context, Runtime
+from agentflow._cli.app import make_app
 from agentflow._cli.gantt import width_of
 from agentflow._cli.ladder import COMMANDS, LadderBoard, command, typed
 from agentflow._cli.view import Board, Lines, drawn
@@ -241,6 +243,22 @@ async def test_a_line_to_a_run_with_no_tournament_is_an_error() -> None:
     async with Runtime() as runtime, runtime.start(nothing) as run:
         assert typed(run, "/stop").startswith("error: ")
         await run.result()
+
+
+def test_a_check_says_how_much_it_may_come_to(tmp_path: Path) -> None:
+    (tmp_path / "judge.py").write_text("async def judge(context, match): ...\n")
+    head = "agentflow: 1\ninputs: {n: {type: integer}}\ntournament:\n  goal: x\n  judge: judge:judge\n"
+    for text, told in (
+        ("  items: [1, 2, 3]\n", "; 3 items, at most 45 matches"),
+        ("  items: [1, 2, 3]\n  evolve: judge:judge\n", "; up to 64 items, at most 960 matches"),
+        ('  items: "{{ range(inputs.n) }}"\n', "; a tournament"),
+        ('  items: "{{ range(inputs.n) }}"\n  max_matches: 9\n', "; a tournament, at most 9 matches"),
+    ):
+        (tmp_path / "w.yaml").write_text(head + text)
+        result = CliRunner().invoke(make_app(), ["check", str(tmp_path / "w.yaml")])
+        assert result.stdout.strip().endswith(f"ok{told}"), result.output
+    result = CliRunner().invoke(make_app(), ["check", EXAMPLE, "--json"])
+    assert json.loads(result.stdout)["files"][0]["tournament"]["workers"]["critic"] == "study"
 
 
 def test_the_example_is_drawn_in_a_terminal(tmp_path: Path) -> None:
