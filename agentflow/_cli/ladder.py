@@ -177,7 +177,9 @@ class LadderBoard:
     def _worker(self, name: str, worker: _Worker) -> Line:
         told = f"  {worker.at_work} at work" if worker.at_work else "  waits"
         told += f"  {worker.calls} done"
-        told += f"  {worker.made} new items" if worker.kind == "make" else ""
+        if worker.kind == "make":
+            best = sum(_source(row) == name for row in self.ranking[: self.k])
+            told += f"  {worker.made} new items" + (f", {best} of the best {self.k}" if best else "")
         told += f"  {worker.failed} failed" if worker.failed else ""
         return [(f"  {name:<14.14}", ""), (told, "cyan" if worker.at_work else "dim")]
 

@@ -91,7 +91,7 @@ def test_the_ladder_is_drawn_with_bars_the_best_above_a_line_and_who_works_below
     assert lines[5].startswith("  3 soup 2")
     assert re.search(r"━●━+ +1\.00 ± 1\.00   2 evolve", lines[5])
     assert lines[-2:] == [
-        "  evolve          1 at work  1 done  2 new items",
+        "  evolve          1 at work  1 done  2 new items, 1 of the best 2",
         "  critic          waits  1 done  1 failed",
     ]
     middles = [line.index("●") for line in lines[2:] if "●" in line]
