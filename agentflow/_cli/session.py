@@ -222,6 +222,8 @@ async def _interrupt_by_lines(session: _Session, run: Run[Json]) -> None:
             elif line and session.workflow.workflow.tournament is not None:
                 for told in typed(run, line).splitlines():
                     session.say(error_line(told))
+            elif line and session.board.review:
+                session.say("error: nobody in a review takes a line; Ctrl-C pauses it")
             elif line and session.board.steps:
                 await _tell_steps(session, run, line)
             elif line:
@@ -248,7 +250,8 @@ async def _tell_steps(session: _Session, run: Run[Json], line: str) -> None:
 def _report(session: _Session, run: Run[Json], output: Json, error: Exception | None) -> int:
     """Print the run's outcome and return the exit status."""
     options, status = session.options, run.status
-    begun = (run.usage.requests > 0 or bool(session.board.steps)) and options.resume is None
+    shown = session.board.steps or session.board.review
+    begun = (run.usage.requests > 0 or bool(shown)) and options.resume is None
     wrong_use = isinstance(error, UserError) and not begun
     if options.as_data:
         print_data(as_json(_invalid(error) if wrong_use else _outcome(session, run, output, error)))
