@@ -123,8 +123,8 @@ async def run_tournament(
     """Play the tournament of a file, write its report, and return it as JSON."""
     folder = folder_of(parsed)
     file = None
-    if use.report is not None:
-        file = folder / _text(render(use.report, {"inputs": inputs}, "tournament.report"))
+    if written := _text(render(use.report or "", {"inputs": inputs}, "tournament.report")):
+        file = folder / written
         if file.suffix.lower() not in REPORTS or not file.parent.is_dir():
             raise UserError(
                 f"tournament.report: {file.name[:60]} is no {', '.join(REPORTS)} file in a folder"

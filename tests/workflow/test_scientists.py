@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
 import pytest
 from scripted_lab import ScriptedLab
+from typer.testing import CliRunner
 
+from agentflow._cli.app import make_app
 from agentflow.errors import UserError
 from agentflow.runtime import Runtime
 from agentflow.runtime.loop import new_loop, run_in
@@ -215,3 +218,15 @@ def test_what_is_no_hypothesis_is_told_when_it_runs(here: Path) -> None:
     """WF-9.9."""
     with pytest.raises(UserError, match="an item is no Hypothesis: statement: Field required"):
         research(loaded(here, HEAD + PLAIN + "  items: [{title: x}]\n"))
+
+
+def test_the_example_finds_out_why_soup_is_better_on_the_second_day(tmp_path: Path) -> None:
+    example = Path(__file__).parents[2] / "examples/scientist.yaml"
+    words = ["run", str(example), "--no-journal", "--virtual-time", "--quiet", "--json"]
+    result = CliRunner().invoke(make_app(), [*words, "-i", f"report={tmp_path / 'leeks.html'}"])
+    assert result.exit_code == 0, result.output
+    output = json.loads(result.stdout)["output"]
+    assert output["best"] in ("Starch holds what the leek lost", "Leek sulphides mellow")
+    assert output["overview"].startswith("A night sets the starch")
+    assert set(output["refused"]) <= {"A pinch of hemlock", "It is the moon"}
+    assert "<svg" in (tmp_path / "leeks.html").read_text()
