@@ -30,7 +30,7 @@ __all__ = ["COMMANDS", "LadderBoard", "command", "typed"]
 _LINES = 20  # told of a whole tournament where nothing is drawn
 _TOLD = 40  # pieces of work told one by one
 _COLOURS = ("cyan", "magenta", "green", "yellow", "blue", "red")
-_FIGURES = 27  # columns for quality, matches and source
+_FIGURES = 30  # columns for quality, matches and source
 
 COMMANDS = {
     "/add": "ITEM: put an item in; a line without a command does so, too",
@@ -179,7 +179,9 @@ class LadderBoard:
         told += f"  {worker.calls} done"
         if worker.kind == "make":
             best = sum(_source(row) == name for row in self.ranking[: self.k])
-            told += f"  {worker.made} new items" + (f", {best} of the best {self.k}" if best else "")
+            told += f"  {worker.made} new item{'' if worker.made == 1 else 's'}" + (
+                f", {best} of the best {self.k}" if best else ""
+            )
         told += f"  {worker.failed} failed" if worker.failed else ""
         return [(f"  {name:<14.14}", ""), (told, "cyan" if worker.at_work else "dim")]
 
@@ -228,7 +230,7 @@ def _row(
         ("━" * (right - middle), colour),
         (" " * (room - 1 - right), ""),
         (f" {mean:6.2f} ± {(high - low) / 2:4.2f}", ""),
-        (f" {_number(row.get('matches')):>3} {source:<8.8}", "dim"),
+        (f" {_number(row.get('matches')):>3} {source:<11.11}", "dim"),
     ]
 
 

@@ -296,7 +296,7 @@ def test_the_example_is_told_in_lines_and_the_dragon_is_no_soup(tmp_path: Path) 
     done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     output = json.loads(done.stdout)["output"]
-    assert output["ended"] == "settled"
+    assert output["ended"] in ("settled", "max_matches")
     assert output["between"][0] < output["quality"] < output["between"][1]
     assert done.stderr.count("\n") < 60
     assert "cook: 1 new item" in done.stderr
