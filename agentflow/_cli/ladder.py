@@ -179,9 +179,8 @@ class LadderBoard:
         told += f"  {worker.calls} done"
         if worker.kind == "make":
             best = sum(_source(row) == name for row in self.ranking[: self.k])
-            told += f"  {worker.made} new item{'' if worker.made == 1 else 's'}" + (
-                f", {best} of the best {self.k}" if best else ""
-            )
+            told += f"  {worker.made} new item{'' if worker.made == 1 else 's'}"
+            told += f", {best} of the best {self.k}" if best else ""
         told += f"  {worker.failed} failed" if worker.failed else ""
         return [(f"  {name:<14.14}", ""), (told, "cyan" if worker.at_work else "dim")]
 

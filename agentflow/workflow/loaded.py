@@ -33,7 +33,6 @@ from agentflow.workflow.plans import Scope, run_plan
 from agentflow.workflow.reviews import run_review
 from agentflow.workflow.tally import tally_of
 from agentflow.workflow.templates import render
-from agentflow.workflow.tournaments import run_tournament
 from agentflow_protocols.chat import Json
 from agentflow_protocols.workflow import BatchUse, InputSection, LimitsSection, Parsed, Workflow
 
@@ -179,6 +178,8 @@ class LoadedWorkflow:
             build = build_agents(self.workflow, self.parsed, self.endpoints, self.tools, inputs)
             return await run_dual(self.name, self.workflow.dual, self.parsed, build, inputs, context), {}
         if (tournament := self.workflow.tournament) is not None:
+            from agentflow.workflow.tournaments import run_tournament
+
             build = build_agents(self.workflow, self.parsed, self.endpoints, self.tools, inputs)
             output = await run_tournament(
                 self.name, tournament, self.parsed, build, self.endpoints, self.tools, inputs, context
