@@ -367,7 +367,9 @@ def _looker(made: _Build, place: Place, section: WorkerSection) -> object:
     async def look(context: Context[object], standing: Standing[Item], board: Board[Item]) -> str | Reject:
         text = f"Goal: {board.goal}\n\n{_text(_plain(standing.item))}\n\nReview it, in a few sentences:"
         text += " how far does it serve the goal, and what does it lack?"
-        names = {"goal": board.goal, "board": made.board(board), **_seen(standing)}
+        names: dict[str, object] = {}
+        if section.prompt is not None or section.reject is not None:
+            names = {"goal": board.goal, "board": made.board(board), **_seen(standing)}
         if section.prompt is not None:
             text = made.text(section.prompt, f"{where}.prompt", **names)
         answer = (await context.run(agent, text, key="agent")).output
