@@ -99,7 +99,7 @@ def _when(
                     where, f"round `{name[:60]}` scores; write `scored: {{round: {name[:60]}, at_least: …}}`"
                 )
             elif kind == "decided" and voting and kinds == {"decision"}:
-                options = {option for each in voting for option in _mapping(each.get("options"))}
+                options = dict.fromkeys(option for each in voting for option in _mapping(each.get("options")))
                 for place_, option in _names(_mapping(said).get("is")):
                     yield from _known("decision", option, options, (*path, kind, "is", *place_), report)
 

@@ -76,7 +76,7 @@ class ReviewerSection(Section):
 
     @model_validator(mode="after")
     def _one_kind(self) -> ReviewerSection:
-        given = {name for name in type(self).model_fields if getattr(self, name) not in (None, [])}
+        given = [name for name in type(self).model_fields if getattr(self, name) not in (None, [])]
         what = [name for name in ("kind", "agent", "function") if name in given]
         if len(what) != 1:
             raise ValueError("a reviewer is exactly one of kind, agent, function")
