@@ -18,7 +18,7 @@ from agentflow.tournament.report import (
     StopReason,
     TournamentReport,
 )
-from agentflow.tournament.supervisor import FixedWeights, Statistics, Supervisor, Work
+from agentflow.tournament.supervisor import FixedWeights, Statistics, Supervisor, ThompsonWeights, Work
 from agentflow.tournament.tournament import Tournament
 
 __all__ = [
@@ -54,6 +54,7 @@ __all__ = [
     "StopReason",
     "Study",
     "Supervisor",
+    "ThompsonWeights",
     "Tournament",
     "TournamentReport",
     "Verdict",

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from agentflow.errors import UserError
 
 if TYPE_CHECKING:
+    from types import ModuleType
+
     import numpy
     from numpy.typing import NDArray
 
@@ -24,7 +26,7 @@ __all__ = ["Posterior", "Quality", "Sharpness"]
 
 Item = TypeVar("Item", bound=Hashable)
 
-_PRIOR = 4.0  # variance of a quality
+PRIOR = 4.0  # variance of a quality
 _BIAS = 1.0  # variance of the order bias
 _SCALE = 1.702  # a logistic judge's steepness by a probit one's
 _INDEX = 64  # items for which there is room at first
@@ -68,6 +70,23 @@ class Sharpness:
         total = sum(self._weights)
         return math.exp(sum(w * math.log(s) for w, s in zip(self._weights, self._STEPS, strict=True)) / total)
 
+    def pays(self, other: Sharpness, cost: float) -> float:
+        """Return how likely it is that this kind of judging tells more than another for the same tokens.
+
+        `cost` is what it costs by what the other costs. A verdict tells as much as the square of its
+        sharpness (Fisher's information), so it pays where the square of the ratio is above the cost.
+        """
+        if not cost > 0:
+            raise UserError(f"what a kind of judging costs by another is above 0, not {cost:g}")
+        least = math.sqrt(cost)
+        likely = sum(
+            a * b
+            for a, s in zip(self._weights, self._STEPS, strict=True)
+            for b, t in zip(other._weights, self._STEPS, strict=True)
+            if s / t > least
+        )
+        return likely / (sum(self._weights) * sum(other._weights))
+
     def learn(self, mean: float, variance: float) -> None:
         """Take in a verdict for the side whose advantage had this mean and variance."""
         self._weights = [
@@ -82,7 +101,7 @@ class Sharpness:
 class Posterior(Generic[Item]):
     """Qualities of items, by matches. Qualities are in units in which an unknown item's deviation is 2."""
 
-    def __init__(self, items: Iterable[Item] = (), *, prior: float = _PRIOR, bias: float = _BIAS) -> None:
+    def __init__(self, items: Iterable[Item] = (), *, prior: float = PRIOR, bias: float = _BIAS) -> None:
         import numpy as np
 
         self._np = np
@@ -106,21 +125,35 @@ class Posterior(Generic[Item]):
         """The items, in the order in which they came."""
         return self._items
 
-    def add(self, item: Item) -> None:
-        """Take in an item of which nothing is known. Raises `UserError` for one that is there."""
+    def add(self, item: Item, mean: float = 0.0) -> None:
+        """Take in an item of which nothing is known but what it is expected to be.
+
+        Raises `UserError` for one that is there.
+        """
         if item in self._places:
             raise UserError(f"the item {str(item)[:60]!r} is in the tournament already")
         place = len(self._items) + 1
         if place >= len(self._mean):
             np, size = self._np, 2 * len(self._mean)
-            mean, root = np.zeros(size), np.zeros((size, size))
-            mean[: len(self._mean)] = self._mean
+            means, root = np.zeros(size), np.zeros((size, size))
+            means[: len(self._mean)] = self._mean
             root[: len(self._mean), : len(self._mean)] = self._root
-            self._mean, self._root = mean, root
+            self._mean, self._root = means, root
         self._places[item] = place
         self._items.append(item)
         self._matches.append(0)
+        self._mean[place] = mean
         self._root[place, place] = math.sqrt(self._prior)
+
+    def expected(self, made: Sequence[Item]) -> float:
+        """Return what the next item by the maker of these is expected to be, the mean for `add`.
+
+        It is the mean of its last eight that have played and, as much as two of them, the mean of all.
+        """
+        usual = [quality.mean for quality in self.qualities()]
+        center = sum(usual) / len(usual) if usual else 0.0
+        places = [self._places[item] for item in made if self._matches[self._places[item] - 1]][-8:]
+        return (2 * center + sum(float(self._mean[place]) for place in places)) / (2 + len(places))
 
     @property
     def playing(self) -> int:
@@ -215,6 +248,21 @@ class Posterior(Generic[Item]):
         place = self._places[item]
         return Quality(float(self._mean[place]), self._deviation(place), self._matches[place - 1])
 
+    def qualities(self) -> list[Quality]:
+        """Return what is known of each item that plays, in the order in which they came."""
+        size = len(self._items) + 1
+        root = self._root[1:size, :size]
+        deviations = self._np.sqrt(self._np.einsum("ij,ij->i", root, root)).tolist()
+        known = zip(self._mean[1:size].tolist(), deviations, self._matches, strict=True)
+        out = set(self._out)
+        return [Quality(*each) for place, each in enumerate(known) if place not in out]
+
+    @property
+    def playing_items(self) -> list[Item]:
+        """The items that are not withdrawn, in the order in which they came."""
+        out = set(self._out)
+        return [item for place, item in enumerate(self._items) if place not in out]
+
     def _deviation(self, place: int) -> float:
         return math.sqrt(float(self._root[place] @ self._root[place]))
 
@@ -260,6 +308,23 @@ class Posterior(Generic[Item]):
         tops = np.argpartition(-draws, k - 1, axis=1)[:, :k]
         return float(np.isin(tops, best).mean())
 
+    def concordance(self) -> float:
+        """Return the Kendall's tau that the ranking is expected to have with the truth: 1 is all pairs right.
+
+        It is exact for the posterior, and needs no draws.
+        """
+        np, count = self._np, self.playing
+        if count < 2:
+            return 1.0
+        best = self._order()[:count] + 1
+        cov = self.covariance()[np.ix_(best, best)]
+        upper = np.triu_indices(count, 1)
+        alone = np.diagonal(cov)
+        variance = (alone[:, None] + alone - 2 * cov)[upper]
+        gaps = (self._mean[best][:, None] - self._mean[best])[upper]
+        right = _normals(np, gaps / np.sqrt(np.maximum(variance, 1e-12)))
+        return float(2 * right.mean() - 1)
+
     def matches_of(self, item: Item) -> int:
         """Return how many matches an item has played."""
         return self._matches[self._places[item] - 1]
@@ -267,6 +332,17 @@ class Posterior(Generic[Item]):
 
 def _normal(z: float) -> float:
     return 0.5 * math.erfc(-z / math.sqrt(2))
+
+
+def _normals(np: ModuleType, z: NDArray[numpy.float64]) -> NDArray[numpy.float64]:
+    """Return the normal distribution at each z of 0 or more, to 1e-7.
+
+    M. Abramowitz and I. Stegun, Handbook of mathematical functions, 26.2.17.
+    """
+    t = 1 / (1 + 0.2316419 * z)
+    tail = t * (0.319381530 + t * (-0.356563782 + t * (1.781477937 + t * (-1.821255978 + t * 1.330274429))))
+    found: NDArray[numpy.float64] = 1 - np.exp(-0.5 * z * z) / math.sqrt(2 * math.pi) * tail
+    return found
 
 
 def _ratio(z: float) -> float:
