@@ -28,7 +28,7 @@ STANDING = frozenset(
 """What `standing.x` may be where one item is looked at."""
 
 _EACH = 15  # matches for each item where a file does not say how many
-_FUNCTIONS = ("similar", "near", "item_type", "supervisor")
+_FUNCTIONS = ("similar", "near", "item_type")
 _WHOLE = ("due", "reject", "halt")
 
 Raw = Mapping[str, JsonValue]
@@ -91,7 +91,7 @@ def _functions(use: Raw) -> Iterator[tuple[tuple[str, ...], str]]:
             yield (name,), value
     if isinstance(value := use.get("id"), str) and ":" in value:
         yield ("id",), value
-    said = [((name,), use.get(name)) for name in ("judge", "debate")]
+    said = [((name,), use.get(name)) for name in ("judge", "debate", "supervisor")]
     said += [(place, body) for place, _, body in tournament_workers(use)]  # type: ignore[misc]
     for place, body in said:
         if isinstance(body, str) and ":" in body:

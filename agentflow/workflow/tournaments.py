@@ -30,6 +30,7 @@ from agentflow.tournament import (
     Standing,
     Study,
     Supervisor,
+    ThompsonWeights,
     Tournament,
 )
 from agentflow.tournament.report import EXPERT
@@ -301,16 +302,22 @@ def _seed(made: _Build) -> int:
 
 
 def _supervisor(use: TournamentUse, said: object) -> Supervisor | None:
-    if said is None:
+    if use.supervisor is None:
         return None
+    if said is None:
+        return ThompsonWeights(**use.supervisor.model_dump(exclude_none=True))
     found = said
     if callable(said) and (isinstance(said, type) or not hasattr(said, "weigh")):
         try:
             found = said()
         except TypeError as error:
-            raise UserError(f"tournament.supervisor: {use.supervisor} can't be called: {error}") from error
+            raise UserError(
+                f"tournament.supervisor: {use.supervisor.function} can't be called: {error}"
+            ) from error
     if not hasattr(found, "weigh"):
-        raise UserError(f"tournament.supervisor: `{use.supervisor}` has no `weigh`: it is no Supervisor")
+        raise UserError(
+            f"tournament.supervisor: `{use.supervisor.function}` has no `weigh`: it is no Supervisor"
+        )
     return cast("Supervisor", found)
 
 

@@ -57,8 +57,7 @@ SCIENTIST: Json = {
         "formats": ["aims"],
         "without": "deep",
     },
-    "weights": {"match": 1.0, "literature": 0},
-    "supervisor": None,
+    "supervisor": {"settle": 3.5},
 }
 WRONG: st.SearchStrategy[Json] = st.sampled_from(
     ["", "x", "boss", "bos", "soups:mak", "soups:", ":", "{{ item }}", "{{", "{{ board.a.b }}", "none.txt",

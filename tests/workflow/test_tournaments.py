@@ -305,6 +305,9 @@ def test_all_that_the_tournament_of_the_sdk_takes_may_be_said(here: Path) -> Non
         "  weights: {match: 1, evolve: 0.5}\n",
         "  supervisor: soups:supervisor\n",
         "  supervisor: soups:matches\n",
+        "  supervisor: {function: soups:matches}\n",
+        "  supervisor: thompson\n",
+        "  supervisor: {settle: 8, backlog: 2.5}\n",
     ):
         report = play(here, text + by)
         assert report["best"]["id"].startswith("soup ")  # type: ignore[index, call-overload, union-attr]
@@ -420,6 +423,9 @@ def test_what_an_agent_answers_is_items(answer: Json, items: list[Json]) -> None
         (HEAD + ITEMS + '  evolve: {agent: cook, prompt: "{{ item }}"}\n', "unknown name `item`"),
         (HEAD + ITEMS + "  weights: {mach: 1}\n", r"14:13: unknown worker `mach`; .*did you mean `match`"),
         (HEAD + ITEMS + "  weights: {match: 1}\n  supervisor: soups:supervisor\n", "write one of them"),
+        (HEAD + ITEMS + "  supervisor: thomson\n", r"14:15: unknown supervisor `thomson`; .*did you mean"),
+        (HEAD + ITEMS + "  supervisor: soups:non\n", r"14:15: soups.py defines no `non`"),
+        (HEAD + ITEMS + "  supervisor: {function: soups:matches, entry: 2}\n", "weighs by itself"),
         (HEAD + ITEMS + "  stop_overlap: 2\n", "stop_overlap"),
         (HEAD + ITEMS + "  report: soups.pdf\n", r"tournament.report is a .html, .md, .svg, .json file"),
         (HEAD + ITEMS + "  report: none/soups.md\n", "no folder `none` for the report"),

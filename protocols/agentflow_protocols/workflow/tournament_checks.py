@@ -56,6 +56,11 @@ def check_tournament(file: Raw, report: _Report) -> Iterator[Problem]:
         names += [name for name in RESEARCHERS if name not in _named(scientist.get("without")).values()]
     for name in _mapping(use.get("weights")):
         yield from _known("worker", name, names, ("tournament", "weights", name), report, key=True)
+    supervisor = use.get("supervisor")
+    if isinstance(supervisor, str) and ":" not in supervisor and supervisor != "thompson":
+        near = did_you_mean(supervisor, ["thompson"])
+        message = f"unknown supervisor `{supervisor[:60]}`; allowed: thompson, or module:function{near}"
+        yield report(("tournament", "supervisor"), message)
     written = use.get("report")
     if isinstance(written, str) and written and not written.lower().endswith((*_ENDINGS, "}}")):
         yield report(("tournament", "report"), f"tournament.report is a {', '.join(_ENDINGS)} file")

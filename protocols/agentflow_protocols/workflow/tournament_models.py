@@ -7,7 +7,16 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import BeforeValidator, Field, JsonValue, StringConstraints, model_validator
 
-from agentflow_protocols.workflow.base import FUNCTION, Amount, Count, Duration, Name, NameList, Section
+from agentflow_protocols.workflow.base import (
+    FUNCTION,
+    Amount,
+    Count,
+    Duration,
+    Name,
+    NameList,
+    Positive,
+    Section,
+)
 
 __all__ = [
     "PLAIN_WORKERS",
@@ -17,6 +26,7 @@ __all__ = [
     "JudgeSection",
     "ResearchPlanSection",
     "ScientistSection",
+    "SupervisorSection",
     "TournamentUse",
     "WorkerSection",
 ]
@@ -112,6 +122,31 @@ class WorkerSection(Section):
         return self
 
 
+class SupervisorSection(Section):
+    """What weighs whose turn it is: what has come of each worker's tokens, or a Supervisor of one's own."""
+
+    function: Function | None = Field(None, description="module:name of a Supervisor, or of what makes one.")
+    settle: Positive | None = Field(None, description="Matches that it takes to settle who of two is best.")
+    entry: Positive | None = Field(None, description="Matches that a new item costs.")
+    sharpen: Positive | None = Field(None, description="To which power weights go by worth.")
+    backlog: Positive | None = Field(None, description="New items that hold back more.")
+
+    @model_validator(mode="after")
+    def _one(self) -> SupervisorSection:
+        if self.function is not None and len(self.model_fields_set) > 1:
+            raise ValueError("a function weighs by itself; write nothing beside it")
+        return self
+
+
+def _supervisor(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    return {"function": value} if ":" in value else {}
+
+
+Supervising: TypeAlias = Annotated[
+    SupervisorSection, BeforeValidator(_supervisor, json_schema_input_type=str | SupervisorSection)
+]
 Judge: TypeAlias = Annotated[JudgeSection, BeforeValidator(_who, json_schema_input_type=str | JudgeSection)]
 Worker: TypeAlias = Annotated[
     WorkerSection, BeforeValidator(_who, json_schema_input_type=str | WorkerSection)
@@ -199,9 +234,9 @@ class TournamentUse(Section):
     weights: dict[Name, Amount] | None = Field(
         None, description="How often whose turn it is: of `match` and of workers, by their names."
     )
-    supervisor: Function | None = Field(
+    supervisor: Supervising | None = Field(
         None,
-        description="What weighs whose turn it is, in the place of `weights`: module:name of a Supervisor.",
+        description="What weighs whose turn it is, in the place of `weights`: thompson, or module:name.",
     )
     parallel_rematch: Count = Field(1, description="How often one pair may be under way at once.")
     id: Text | None = Field(None, description="A field of the items, or a function of one, that names it.")
@@ -264,7 +299,8 @@ class TournamentUse(Section):
             (name, "function"): judge.function for name, judge in self.judges().items()
         }
         found |= {(*place, "function"): worker.function for place, _, worker in self.workers()}
-        found |= {(name,): getattr(self, name) for name in ("similar", "near", "item_type", "supervisor")}
+        found |= {(name,): getattr(self, name) for name in ("similar", "near", "item_type")}
+        found["supervisor",] = None if self.supervisor is None else self.supervisor.function
         if self.id is not None and ":" in self.id:
             found["id",] = self.id
         return {place: name for place, name in found.items() if name is not None}
