@@ -89,7 +89,7 @@ class ThompsonWeights:
 
     For each maker the qualities of its items are a normal distribution, from zero or from the best item
     before them, whichever explains them better; its mean and deviation are drawn from what is known of
-    them (W. Thompson, 1933), and the maker whose draw promises the greatest gain over the present best,
+    them (W. Thompson, 1933), and the maker whose `draws` promise the greatest gain over the present best,
     for its tokens, is weighed against a match. A match is worth what not knowing the best is expected to
     lose, shared by the matches that it takes to find out: `settle` for each item that may be the best. A
     new item costs its maker's tokens and those of `entry` matches; until an item has had them it is hardly
@@ -102,14 +102,19 @@ class ThompsonWeights:
 
     settle: float = 12.0
     entry: float = 2.0
-    sharpen: float = 2.0
+    sharpen: float = 4.0
     backlog: float = 3.0
+    draws: int = 3
 
     def weigh(self, seen: Statistics, chance: numpy.random.Generator) -> Mapping[str, float]:
         """Return the weights of `match`, the maker that is drawn, and looks and studies that wait."""
         costs = _costs(seen.work)
-        drawn = {name: _drawn(work, seen, chance) for name, work in seen.work.items() if work.kind == "make"}
-        known = _known(seen, drawn)
+        drawn = {
+            name: _drawn(work, seen, self.draws, chance)
+            for name, work in seen.work.items()
+            if work.kind == "make"
+        }
+        known = _known(seen, {name: maker[0] for name, maker in drawn.items()})
         best = max((mean for mean, _ in known), default=0.0)
         fresh = sum(max(0.0, 1 - each.matches / self.entry) for each in seen.known)
         worth: dict[str, float] = {}
@@ -121,7 +126,8 @@ class ThompsonWeights:
             if not work.made:
                 rate *= rate  # who has made nothing yet is trusted less with each call
             cost = costs[name] + rate * self.entry * costs.get("match", 0.0)
-            gain = rate * maker.gain(best) / cost / (1 + work.under_way) * math.exp(-fresh / self.backlog)
+            gain = sum(each.gain(best) for each in maker) / len(maker) * math.exp(-fresh / self.backlog)
+            gain *= rate / cost / (1 + work.under_way)
             if gain > max(worth.values(), default=-1.0):
                 worth = {name: gain}
         if "match" in seen.work:
@@ -221,8 +227,8 @@ def _known(seen: Statistics, drawn: Mapping[str, _Maker]) -> list[tuple[float, f
     return known
 
 
-def _drawn(work: Work, seen: Statistics, chance: numpy.random.Generator) -> _Maker:
-    """Draw what a maker makes, by what is known of its items."""
+def _drawn(work: Work, seen: Statistics, count: int, chance: numpy.random.Generator) -> list[_Maker]:
+    """Draw, so often, what a maker makes, by what is known of its items."""
     import numpy as np
 
     told = [(*of, bar) for each, bar in zip(work.made, _bars(work, seen), strict=True) if (of := _told(each))]
@@ -237,10 +243,12 @@ def _drawn(work: Work, seen: Statistics, chance: numpy.random.Generator) -> _Mak
     misfit = (np.log(vs) + ys * ys / vs).sum(axis=2) + center * center / loose - sure * mean * mean
     evidence = (-0.5 * (misfit + np.log(sure * loose))).ravel()
     shares = np.cumsum(np.exp(evidence - evidence.max()))
-    place = min(int(np.searchsorted(shares, float(chance.random()) * shares[-1])), len(shares) - 1)
-    spread = _SPREADS[place % len(_SPREADS)]
-    drawn = mean.ravel()[place] + float(chance.standard_normal()) / math.sqrt(sure.ravel()[place])
-    return _Maker(float(drawn), spread, place >= len(_SPREADS))
+    places = np.searchsorted(shares, chance.random(count) * shares[-1]).clip(max=len(shares) - 1)
+    means = mean.ravel()[places] + chance.standard_normal(count) / np.sqrt(sure.ravel()[places])
+    return [
+        _Maker(drawn, _SPREADS[place % len(_SPREADS)], place >= len(_SPREADS))
+        for drawn, place in zip(means.tolist(), places.tolist(), strict=True)
+    ]
 
 
 def _others(seen: Statistics, total: float) -> dict[str, float]:
