@@ -30,7 +30,7 @@ Item = TypeVar("Item")
 BARREN = 3  # a maker that has made nothing new so often in a row is asked no more
 TRIES = 2  # how often one item is looked at by an agent that fails at it
 _MATCHES_EACH = 15
-_DRAWS_PICK, _DRAWS_STOP, _DRAWS_NEXT = 0, 1, 2  # streams of chance
+_DRAWS_PICK, _DRAWS_NEXT = 0, 2  # streams of chance
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class Agenda(Generic[Item]):
         self._said = said
         self._book = book
         self._pairs = pairs
-        self._settled = (-1, 0.0)
+        self._settled = ((-1, 0), 0.0)
         self.known = False  # whether it is known well enough who is best: then no more matches begin
         self._near = None if said.near is None else self._alike
 
@@ -220,20 +220,16 @@ class Agenda(Generic[Item]):
     # How it goes.
 
     def settled(self) -> float:
-        """Return which share of the best k is expected to be truly among them."""
-        judged, playing = self._book.counts["judged"], self._book.posterior.playing
-        seen = judged * 1_000_003 + playing
+        """Return how sure the ranking is, as `Book.settled_now`."""
+        seen = (self._book.counts["judged"], self._book.posterior.playing)
         if self._settled[0] != seen:
-            k = max(1, min(self._said.k, playing - 1))
-            chance = self.chance(_DRAWS_STOP, judged)
-            share = 1.0 if playing < 2 else self._book.posterior.overlap(k, chance)
-            self._settled = (seen, share)
+            self._settled = (seen, self._book.settled_now())
         return self._settled[1]
 
     def ended(self) -> bool:
         """Look whether it is known well enough who is best; return whether nothing is left to be done."""
-        stop = self._said.stop_overlap
-        if self._said.objective != "top_k" or stop is None:
+        stop = self._said.stop
+        if stop is None:
             return False
         self.known = not self.growing() and self.settled() >= stop
         if not self.known or self._unread(self._due()):
@@ -248,24 +244,24 @@ class Agenda(Generic[Item]):
 
     def work(self, due: Mapping[str, list[str]]) -> dict[str, Work]:
         """Return what each agent has done, and what waits for it."""
-        done = {"match": self._work("match", self._book.tallies["match"], int("match" in due))}
-        agents = self._said.agents.items()
-        for name, agent in agents:
-            kind: WorkKind = (
-                "make" if isinstance(agent, Make) else "look" if isinstance(agent, Look) else "study"
-            )
-            waiting = len(due.get(name) or [""]) if name in due else 0
-            done[name] = self._work(kind, self._book.tallies[name], waiting)
-        return done
+        known = {name: place for place, name in enumerate(self._book.posterior.playing_items)}
+        qualities = self._book.posterior.qualities()
+        work: dict[str, Work] = {}
+        for name, kind in self._kinds():
+            tally = self._book.tallies[name]
+            waiting = len(due[name]) or 1 if name in due else 0
+            places = [known[made] for made in tally.made if made in known]
+            made = [qualities[place] for place in places]
+            work[name] = Work(kind, tally.calls, tally.tokens, tally.under_way, waiting, made, places)
+        return work
 
-    def _work(self, kind: WorkKind, tally: Tally, waiting: int) -> Work:
-        entries = self._book.entries
-        made = [
-            self._book.posterior.quality(name)
-            for name in tally.made
-            if entries[name].cleared and entries[name].withdrawn is None
-        ]
-        return Work(kind, tally.calls, tally.tokens, tally.under_way, waiting, made)
+    def _kinds(self) -> list[tuple[str, WorkKind]]:
+        kinds: list[tuple[str, WorkKind]] = [("match", "match")]
+        for name, agent in self._said.agents.items():
+            kinds.append(
+                (name, "make" if isinstance(agent, Make) else "look" if isinstance(agent, Look) else "study")
+            )
+        return kinds
 
     def statistics(self, due: Mapping[str, list[str]]) -> Statistics:
         """Return what a supervisor is told."""
@@ -276,7 +272,8 @@ class Agenda(Generic[Item]):
             posterior.playing,
             self._book.counts["judged"],
             self._said.k,
-            self.settled(),
+            self._book.settled,
             best,
             self.room(),
+            posterior.qualities(),
         )

@@ -31,6 +31,7 @@ Item = TypeVar("Item")
 
 _LOOSER = 1.0  # variance that a changed goal adds to each quality
 _VERDICTS = ("first", "second", "tie")
+_CHANCE = 1  # the stream of chance by which it is said how sure the ranking is
 _LATELY = 60  # matches that a board shows
 _SURE = 3.0  # how sharp a person's own judgement is, by a judge's
 
@@ -52,6 +53,7 @@ class Book(Generic[Item]):
         self.modes: dict[Mode, Tally] = {"single": Tally(), "debate": Tally()}
         self.counts = dict.fromkeys(("judged", "void", "timed out", "failed"), 0)
         self.history: list[Progress] = []
+        self.settled = 0.0  # as it was when progress was last noted
         self.duplicates = 0
         self.halted: str | None = None
         self.picks = 0
@@ -178,6 +180,24 @@ class Book(Generic[Item]):
         if judged % max(1, playing // 8) == 0 and playing:
             best = [self.posterior.quality(name).mean for name in self.posterior.ranking()[:10]]
             self.history.append(Progress(judged, playing, best[0], sum(best) / len(best)))
+            if self._said.agents:
+                self.settled = self.settled_now()
+
+    def settled_now(self) -> float:
+        """Return how sure the ranking is.
+
+        For `top_k` it is the share of the best k that is expected to be truly among them, for `full_order`
+        the Kendall's tau that the whole is expected to have with the truth.
+        """
+        import numpy as np
+
+        if self.posterior.playing < 2:
+            return 1.0
+        if self._said.objective == "full_order":
+            return self.posterior.concordance()
+        k = max(1, min(self._said.k, self.posterior.playing - 1))
+        chance = np.random.default_rng([self._said.seed, _CHANCE, self.counts["judged"]])
+        return self.posterior.overlap(k, chance)
 
     # Agents' work.
 
@@ -333,8 +353,15 @@ class Book(Generic[Item]):
         """Let an item play, once every gate has let it pass."""
         by = {note.by for note in entry.notes}
         if not entry.cleared and entry.withdrawn is None and all(gate in by for gate in self._gates):
+            # Of a maker's items the next is expected to be like those before.
+            maker = self.tallies.get(entry.source.partition("/")[0])
+            made = [] if maker is None else [name for name in maker.made if self._plays(name)]
+            self.posterior.add(entry.id, self.posterior.expected(made))
             entry.cleared = True
-            self.posterior.add(entry.id)
+
+    def _plays(self, name: str) -> bool:
+        entry = self.entries.get(name)
+        return entry is not None and entry.cleared and entry.withdrawn is None
 
     def _withdraw(self, entry: Entry[Item], why: str) -> None:
         entry.withdrawn = why

@@ -345,7 +345,7 @@ class Play(Generic[Item]):
             shown.append({**row, "matches": quality.matches, "source": entry.source, "title": title})
         judged = self.book.counts["judged"]
         told: dict[str, Json] = {"judged": judged, "left": self.agenda.left(), "k": self._said.k}
-        settled = None if self._said.stop_overlap is None else self.agenda.settled()
+        settled = None if self._said.stop is None else self.agenda.settled()
         told |= {"playing": known.playing, "settled": settled, "bias": known.bias.mean}
         return {**told, "ranking": shown}
 
@@ -373,4 +373,13 @@ class Play(Generic[Item]):
             book.advice(),
             list(book.history),
             book.halted,
+            self._debates_pay(),
         )
+
+    def _debates_pay(self) -> float | None:
+        """Return how likely debates pay; None while one kind of judging is not known, or has no tokens."""
+        costs = {mode: tally.tokens / (tally.calls or 1) for mode, tally in self.book.modes.items()}
+        if not all(costs.values()):
+            return None
+        sharpness = self.book.sharpness
+        return sharpness["debate"].pays(sharpness["single"], costs["debate"] / costs["single"])

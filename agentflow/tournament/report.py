@@ -85,6 +85,7 @@ class TournamentReport(Generic[Item]):
     (`judged`), without one (`void`), that timed out, that failed, and duplicates that were refused.
     `work` has what each agent did, `faults` the last error of those who failed, `advice` what studies
     and persons said last, `history` how it went. `halted` says why, where it ended as unsafe.
+    `debates_pay` is how likely it is that a debate tells more than single looks for the same tokens.
     """
 
     goal: str
@@ -105,6 +106,7 @@ class TournamentReport(Generic[Item]):
     advice: Mapping[str, str] = field(default_factory=dict)
     history: Sequence[Progress] = ()
     halted: str | None = None
+    debates_pay: float | None = None
 
     @property
     def best(self) -> Standing[Item]:

@@ -11,7 +11,7 @@ from agentflow.tournament.agents import Agents, Board, Look, Make, Maker, Reject
 from agentflow.tournament.judging import Judge
 from agentflow.tournament.pairing import Objective
 from agentflow.tournament.report import EXPERT, Standing, TournamentReport
-from agentflow.tournament.supervisor import FixedWeights, Supervisor
+from agentflow.tournament.supervisor import FixedWeights, Supervisor, ThompsonWeights
 
 if TYPE_CHECKING:
     from agentflow.tournament.play import Play
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 __all__ = ["Tournament"]
 
 Item = TypeVar("Item")
-
-_MATCH = 0.9  # the weight of matches; all makers share the rest, and a look has as much as they
 
 
 class Tournament(Generic[Item]):
@@ -36,13 +34,15 @@ class Tournament(Generic[Item]):
     Up to `concurrency` matches and agents are at work, with no rounds: who is free takes what tells most
     by then. `agents` make items, look at one, or study all (`Make`, `Look`, `Study`); `generate` and
     `evolve` are makers, `review` a look, given as plain functions. Whose turn it is, is drawn by the
-    `supervisor`, or by `weights` of `match` and agents' names. Up to `most_items` items come in. A match
-    that takes longer than `match_timeout` seconds, or whose endpoint fails, is played anew, twice at most;
-    an agent whose endpoint fails three times in a row fails the run, which may go on later.
+    `supervisor` (`ThompsonWeights` unless told), or by `weights` of `match` and agents' names. Up to
+    `most_items` items come in. A match that takes longer than `match_timeout` seconds, or whose endpoint
+    fails, is played anew, twice at most; an agent whose endpoint fails three times in a row fails the
+    run, which may go on later.
 
-    It ends when the best k are expected to overlap with the truth by `stop_overlap` (`top_k`; None is
-    never) and no more items come, after `max_matches` (15 for each item when None), when a limit is
-    reached, or when a study halts it.
+    It ends when no more items come and it is sure enough: the best k are expected to overlap with the truth
+    by `stop_overlap` (`top_k`), or the order to have a Kendall's tau of `stop_order` with it (`full_order`);
+    None is never. Or after `max_matches` (15 for each item when None), when a limit is reached, or when a
+    study halts it.
     """
 
     kind = "tournament"
@@ -65,6 +65,7 @@ class Tournament(Generic[Item]):
         concurrency: int = 16,
         max_matches: int | None = None,
         stop_overlap: float | None = 0.85,
+        stop_order: float | None = 0.85,
         match_timeout: float | None = 300.0,
         most_items: int = 64,
         weights: Mapping[str, float] | None = None,
@@ -76,34 +77,24 @@ class Tournament(Generic[Item]):
         seed: int = 0,
         name: str = "tournament",
     ) -> None:
-        for what, number, least in (
-            ("k", k, 1),
-            ("concurrency", concurrency, 1),
-            ("parallel_rematch", parallel_rematch, 1),
-            ("max_matches", max_matches or 0, 0),
-        ):
-            if number < least:
-                raise UserError(f"{name}: {what} must be {least} or more, not {number}")
         self.agents = _agents(name, generate, evolve, review, agents or {})
-        _check(name, objective, stop_overlap, match_timeout, {"judge": judge, "debate": debate})
+        numbers = {"k": k, "concurrency": concurrency, "parallel_rematch": parallel_rematch}
+        _check_numbers(name, {**numbers, "max_matches": max_matches}, stop_overlap, stop_order, match_timeout)
+        _check(name, objective, {"judge": judge, "debate": debate})
         if not items and not self.makes:
             raise UserError(f"{name}: there is nothing to compare: give items= or generate=")
         self.goal = goal
-        self.judge = judge
+        self.judge, self.debate = judge, debate
         self.items = tuple(items)
-        self.debate = debate
         self.objective = objective
-        self.k = k
-        self.concurrency = concurrency
-        self.max_matches = max_matches
-        self.stop_overlap = stop_overlap
+        self.k, self.concurrency, self.max_matches = k, concurrency, max_matches
+        self.stop = stop_overlap if objective == "top_k" else stop_order
         self.match_timeout = match_timeout
         self.most_items = most_items
-        self.supervisor = supervisor or FixedWeights(_weights(name, self.agents, weights))
+        self.supervisor = _supervisor(name, self.agents, supervisor, weights)
         self.parallel_rematch = parallel_rematch
         self.id = id
-        self.similar = similar
-        self.near = near
+        self.similar, self.near = similar, near
         self.item_type = item_type
         self.seed = seed
         self.name = name
@@ -179,31 +170,40 @@ def _reviewing(
     return look
 
 
-def _weights(name: str, agents: Agents[Item], given: Mapping[str, float] | None) -> Mapping[str, float]:
-    """Return the weights to be kept to: those given, or matches before all else."""
+def _supervisor(
+    name: str, agents: Agents[Item], given: Supervisor | None, weights: Mapping[str, float] | None
+) -> Supervisor:
+    """Return who draws: the one that was given, fixed weights where these were, or else yields decide."""
+    if weights is None:
+        return given or ThompsonWeights()
     if given is not None:
-        if set(given) - {"match", *agents} or not all(weight >= 0 for weight in given.values()):
-            raise UserError(f"{name}: weights are numbers of 0 or more for {', '.join(('match', *agents))}")
-        return dict(given)
-    makers = sum(isinstance(agent, Make) for agent in agents.values())
-    rest = 1 - _MATCH
-    found = {each: rest / makers if isinstance(agent, Make) else rest for each, agent in agents.items()}
-    return {"match": _MATCH, **found}
+        raise UserError(f"{name}: supervisor and weights are two ways to say one thing: give one of them")
+    if set(weights) - {"match", *agents} or not all(weight >= 0 for weight in weights.values()):
+        raise UserError(f"{name}: weights are numbers of 0 or more for {', '.join(('match', *agents))}")
+    return FixedWeights(dict(weights))
 
 
-def _check(
-    name: str,
-    objective: str,
-    stop_overlap: float | None,
-    match_timeout: float | None,
-    judges: Mapping[str, object],
-) -> None:
+def _check(name: str, objective: str, judges: Mapping[str, object]) -> None:
     if objective not in ("top_k", "full_order"):
         raise UserError(f"{name}: objective is top_k or full_order, not {objective!r}")
     for what, who in judges.items():
         if who is not None and not callable(who) and not hasattr(who, "__run__"):
             raise UserError(f"{name}: {what} is an async function or an agent, not {str(who)[:60]!r}")
-    if stop_overlap is not None and not 0 < stop_overlap <= 1:
-        raise UserError(f"{name}: stop_overlap lies above 0 and at most at 1, not {stop_overlap:g}")
+
+
+def _check_numbers(
+    name: str,
+    numbers: Mapping[str, int | None],
+    stop_overlap: float | None,
+    stop_order: float | None,
+    match_timeout: float | None,
+) -> None:
+    for what, number in numbers.items():
+        least = 0 if what == "max_matches" else 1
+        if number is not None and number < least:
+            raise UserError(f"{name}: {what} must be {least} or more, not {number}")
+    for what, stop in (("overlap", stop_overlap), ("order", stop_order)):
+        if stop is not None and not 0 < stop <= 1:
+            raise UserError(f"{name}: stop_{what} lies above 0 and at most at 1, not {stop:g}")
     if match_timeout is not None and not match_timeout > 0:
         raise UserError(f"{name}: match_timeout is seconds above 0, not {match_timeout:g}")

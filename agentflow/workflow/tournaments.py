@@ -154,7 +154,7 @@ def _begin(context: Context[object], use: TournamentUse, goal: str) -> None:
     if use.scientist is not None:
         workers |= {name: kind for name, kind in RESEARCHERS.items() if name not in use.scientist.without}
     workers |= {place[-1]: kind for place, kind, _ in use.workers()}
-    stop: Json = use.stop_overlap if use.objective == "top_k" else None
+    stop: Json = use.stop_overlap if use.objective == "top_k" else use.stop_order
     context.emit("tournament", {"goal": goal, "k": use.k, "stop": stop, "agents": workers})
 
 
@@ -227,6 +227,7 @@ def build_tournament(
         concurrency=use.concurrency,
         max_matches=use.max_matches,
         stop_overlap=use.stop_overlap,
+        stop_order=use.stop_order,
         match_timeout=use.match_timeout,
         most_items=use.most_items,
         weights=use.weights,

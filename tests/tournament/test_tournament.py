@@ -18,7 +18,15 @@ from virtual import virtual
 from agentflow import Agent, Context, Limits, Runtime
 from agentflow.errors import EndpointUnavailable, UserError
 from agentflow.testing import FakeEndpoint
-from agentflow.tournament import Board, LiveTournament, Match, Tournament, TournamentReport, verdict_of
+from agentflow.tournament import (
+    Board,
+    FixedWeights,
+    LiveTournament,
+    Match,
+    Tournament,
+    TournamentReport,
+    verdict_of,
+)
 from agentflow_protocols.trace import Custom
 
 Judge = Callable[[Context[object], Match[int]], Awaitable[str]]
@@ -293,6 +301,33 @@ async def test_the_best_are_judged_in_debates_whose_sharpness_is_their_own() -> 
 
 
 @virtual
+async def test_the_whole_order_is_settled_too() -> None:
+    report = await play(
+        Tournament("g", judge=honest(), items=range(10), objective="full_order", max_matches=2000)
+    )
+    assert report.stop_reason == "settled"
+    assert report.settled >= 0.85
+    assert [each.item for each in report.ranking] == pytest.approx(list(range(9, -1, -1)), abs=1)
+    longer = await play(
+        Tournament("g", judge=honest(), items=range(10), objective="full_order", stop_order=None)
+    )
+    assert longer.stop_reason == "max_matches"
+
+
+@virtual
+async def test_whether_debates_pay_is_told_by_their_tokens() -> None:
+    single = FakeEndpoint(lambda request: "first" if "a a" in request.messages[-1].text else "second")
+    debate = FakeEndpoint(lambda request: "Long thoughts. " * 500 + "\nfirst")
+    items = [" ".join("a" * n) for n in range(1, 9)]
+    tournament = Tournament("g", judge=Agent(single), debate=Agent(debate), items=items, stop_overlap=None)
+    async with Runtime() as runtime:
+        report = (await runtime.run(tournament)).output
+    assert report.debates_pay is not None
+    assert report.debates_pay < 0.1  # they cost a hundred times as much, and tell nothing
+    assert (await play(Tournament("g", judge=honest(), items=range(4)))).debates_pay is None
+
+
+@virtual
 async def test_it_may_be_stopped() -> None:
     async with Runtime() as runtime, runtime.start(Tournament("g", judge=honest(), items=range(30))) as run:
         async for event in run:
@@ -312,6 +347,8 @@ def test_what_is_no_tournament_is_told() -> None:
         ({"objective": "best"}, "objective is"),
         ({"weights": {"mach": 1.0}}, "weights are"),
         ({"stop_overlap": 2.0}, "stop_overlap lies"),
+        ({"stop_order": 0.0}, "stop_order lies"),
+        ({"weights": {"match": 1}, "supervisor": FixedWeights({"match": 1})}, "give one of them"),
     ):
         with pytest.raises(UserError, match=told):
             Tournament("g", **{"judge": honest(), "items": [1, 2], **given})  # type: ignore[arg-type]

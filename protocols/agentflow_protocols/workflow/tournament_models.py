@@ -229,6 +229,10 @@ class TournamentUse(Section):
         0.85,
         description="It ends when this share of the best k is expected to be truly among them; null: never.",
     )
+    stop_order: Share | None = Field(
+        0.85,
+        description="With `full_order`: it ends at this expected Kendall's tau with the truth; null: never.",
+    )
     match_timeout: Duration | None = Field(300.0, description="For one match, which is then played anew.")
     most_items: Count = 64
     weights: dict[Name, Amount] | None = Field(
