@@ -5,7 +5,7 @@ from __future__ import annotations
 from agentflow_bench.measure import Suite
 from agentflow_bench.review import KILLED, ROUNDS
 from agentflow_bench.tournament.populated import POPULATION
-from agentflow_bench.tournament.ratings import ARRIVALS, BIAS, MATCHES, STOP
+from agentflow_bench.tournament.ratings import ARRIVALS, BIAS, MATCHES, ORDER, STOP
 from agentflow_bench.tournament.rivals import RIVALS
 from agentflow_bench.tournament.running import ASYNCHRONY, COST
 from agentflow_bench.tournament.supervised import SUPERVISED
@@ -18,5 +18,18 @@ def suite() -> Suite:
     return Suite(
         "tournament",
         "Tournaments of simulated items and judges: matches needed, doubt told, time not waited.",
-        [MATCHES, BIAS, ARRIVALS, STOP, ASYNCHRONY, COST, SUPERVISED, RIVALS, POPULATION, ROUNDS, KILLED],
+        [
+            MATCHES,
+            BIAS,
+            ARRIVALS,
+            STOP,
+            ORDER,
+            ASYNCHRONY,
+            COST,
+            SUPERVISED,
+            RIVALS,
+            POPULATION,
+            ROUNDS,
+            KILLED,
+        ],
     )

@@ -11,7 +11,7 @@ from agentflow.tournament import Pairs, Posterior, ladder
 from agentflow_bench.measure import Bar, Figure, Measure, Setting
 from agentflow_bench.tournament.worlds import Rule, Score, World, means_of, played, score
 
-__all__ = ["ARRIVALS", "BIAS", "MATCHES", "STOP"]
+__all__ = ["ARRIVALS", "BIAS", "MATCHES", "ORDER", "STOP"]
 
 _SETTINGS = (  # name, items, sharpness, noise, runs, bars of top-1 and top-5
     ("32 items, s 1.5", 32, 1.5, 0.0, 200, 0.25, 0.40),
@@ -186,7 +186,30 @@ def _stop(setting: Setting) -> Sequence[Figure]:
     ]
 
 
+def _order(setting: Setting) -> Sequence[Figure]:
+    count, runs = 32, _runs(60, setting)
+    figures: list[Figure] = []
+    for sharpness in (1.5, 0.8, 3.0):
+        told: list[float] = []
+        true: list[float] = []
+
+        def look(known: Posterior[int], number: int, told: list[float] = told) -> bool:
+            if number % (4 * count) == 0:
+                told.append(known.concordance())
+            return False
+
+        for seed in range(runs):
+            world = World.of(count, seed, sharpness=sharpness)
+            true += [at.tau for at in played(world, "swiss", [4 * count, 8 * count, 12 * count], look)]
+        bar = _bar(setting, "<=", 0.05) if sharpness == 1.5 else None
+        note = f"told {fmean(told):.2f}, true {fmean(true):.2f}, after 4N, 8N and 12N"
+        off = abs(fmean(told) - fmean(true))
+        figures.append(Figure(f"s {sharpness:g}: tau told and true, apart", off, bar=bar, note=note))
+    return figures
+
+
 MATCHES = Measure("matches", "Matches needed, against Elo with random pairs.", _matches)
 BIAS = Measure("bias", "A judge who prefers what is shown first.", _biased)
 ARRIVALS = Measure("arrivals", "24 items, and 8 more after 4N matches.", _arrivals)
+ORDER = Measure("order", "How sure the whole order is told to be, and is.", _order)
 STOP = Measure("stop", "Stopping when the best 5 are 85% sure, and what intervals cover.", _stop)
