@@ -116,3 +116,89 @@ def test_a_sharper_kind_of_judging_is_told_apart() -> None:
 def test_no_item_is_there_twice() -> None:
     with pytest.raises(UserError, match="in the tournament already"):
         Posterior("aa")
+
+
+def test_the_first_place_and_the_border_of_the_best_get_most_matches() -> None:
+    """Of ten that lie alike apart, and are known alike, those at the first place and at the fourth play."""
+    posterior, rng = Posterior(range(10)), np.random.default_rng(1)
+    for _ in range(4):
+        for item in range(9):
+            posterior.take(item, item + 1, first_won=True)
+            posterior.take(item + 1, item, first_won=False)
+            posterior.take(item + 1, item, first_won=True)
+    played = [frozenset(pair) for _ in range(400) if (pair := ladder(posterior, 4, rng, Pairs()))]
+    border = sum(pair in ({0, 1}, {3, 4}) for pair in played)
+    between = sum(pair in ({1, 2}, {2, 3}) for pair in played)
+    assert border > 1.5 * between > 0
+
+
+def test_a_biased_judge_is_mostly_shown_the_weaker_first() -> None:
+    posterior, rng = Posterior("ab"), np.random.default_rng(1)
+    for _ in range(12):
+        posterior.take("a", "b", first_won=True)
+        posterior.take("b", "a", first_won=True)
+    posterior.take("b", "a", first_won=False)
+    first = [pair[0] for _ in range(300) if (pair := ladder(posterior, 1, rng, Pairs()))]
+    assert 0.55 * 300 < first.count("b") <= 0.95 * 300
+
+
+def test_an_unbiased_judge_is_shown_both_orders_alike() -> None:
+    posterior, rng = Posterior("ab", bias=1e-9), np.random.default_rng(1)
+    posterior.take("a", "b", first_won=True)
+    first = [pair[0] for _ in range(600) if (pair := ladder(posterior, 1, rng, Pairs()))]
+    assert 0.44 * 600 < first.count("a") < 0.56 * 600
+
+
+def test_how_sure_the_order_is_grows_from_nothing_to_all() -> None:
+    posterior = Posterior(range(5))
+    assert posterior.concordance() == pytest.approx(0.0, abs=1e-6)
+    told = []
+    for _ in range(6):
+        for one in ITEMS[:5]:
+            for other in range(one + 1, 5):
+                posterior.take(one, other, first_won=True)
+                posterior.take(other, one, first_won=False)
+        told.append(posterior.concordance())
+    assert told == sorted(told)
+    assert told[-1] > 0.9
+    draws = posterior.samples(4000, np.random.default_rng(1))
+    right = [(draws[:, one] > draws[:, other]).mean() for one in range(5) for other in range(one + 1, 5)]
+    assert told[-1] == pytest.approx(2 * float(np.mean(right)) - 1, abs=0.02)
+    assert Posterior("a").concordance() == 1
+
+
+def test_qualities_are_those_of_who_plays_in_the_order_in_which_they_came() -> None:
+    posterior = Posterior("abc")
+    posterior.take("a", "c", first_won=True)
+    posterior.withdraw("b")
+    assert posterior.playing_items == ["a", "c"]
+    assert [each.mean for each in posterior.qualities()] == pytest.approx(
+        [posterior.quality(item).mean for item in "ac"]
+    )
+
+
+def test_a_newcomer_is_expected_to_be_like_those_of_its_maker() -> None:
+    posterior = Posterior("abcd")
+    for _ in range(6):
+        for item in "bcd":
+            posterior.take("a", item, first_won=True)
+    usual, good = posterior.expected([]), posterior.expected(["a"])
+    assert usual < good < posterior.quality("a").mean
+    posterior.add("e", good)
+    assert posterior.quality("e").mean == good
+    assert posterior.quality("e").deviation == 2
+    assert Posterior("").expected([]) == 0
+
+
+def test_debates_pay_when_they_are_sharper_than_they_are_dear() -> None:
+    """A debate that is twice as sharp tells four times as much."""
+    single, debate = Sharpness(), Sharpness()
+    for number in range(400):
+        debate.learn(1.0 if number % 100 < 92 else -1.0, 0.01)
+        single.learn(1.0 if number % 100 < 77 else -1.0, 0.01)
+    assert 1.7 < debate.mean / single.mean < 2.4
+    assert debate.pays(single, 2) > 0.9
+    assert debate.pays(single, 8) < 0.1
+    assert 0.2 < Sharpness().pays(Sharpness(), 1.0) < 0.6
+    with pytest.raises(UserError, match="above 0"):
+        debate.pays(single, 0)
