@@ -5,7 +5,7 @@ from __future__ import annotations
 from agentflow_bench.dual.loops import ANNOTATED, TICKS, WATCHED
 from agentflow_bench.dual.sandbox import BOMBS, COST, ESCAPES, KILLS
 from agentflow_bench.measure import Suite
-from agentflow_bench.overcooked.figures import GUARD, INTERVALS, MODES_COMPARED, SPEED, WALL
+from agentflow_bench.overcooked.figures import FORESIGHT, GUARD, INTERVALS, MODES_COMPARED, SPEED, WALL
 
 __all__ = ["suite"]
 
@@ -17,6 +17,6 @@ def suite() -> Suite:
         "Fast loops, slow thinking, and policies that models write.",
         [
             *(TICKS, WATCHED, ANNOTATED, ESCAPES, BOMBS, COST, KILLS),
-            *(SPEED, MODES_COMPARED, INTERVALS, GUARD, WALL),
+            *(SPEED, MODES_COMPARED, FORESIGHT, INTERVALS, GUARD, WALL),
         ],
     )

@@ -13,10 +13,10 @@ __all__ = ["suite"]
 def suite() -> Suite:
     """Return what is proved without a model."""
     from agentflow_bench.measure import Suite
-    from agentflow_bench.overcooked.figures import GUARD, INTERVALS, MODES_COMPARED, SPEED, WALL
+    from agentflow_bench.overcooked.figures import FORESIGHT, GUARD, INTERVALS, MODES_COMPARED, SPEED, WALL
 
     return Suite(
         "overcooked",
         "A fast loop beside slow thinking, next to those that wait for it.",
-        [SPEED, MODES_COMPARED, INTERVALS, GUARD, WALL],
+        [SPEED, MODES_COMPARED, FORESIGHT, INTERVALS, GUARD, WALL],
     )

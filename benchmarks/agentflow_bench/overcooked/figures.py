@@ -13,9 +13,10 @@ from agentflow import Runtime
 from agentflow.errors import UserError
 from agentflow.runtime.loop import new_loop, run_in
 from agentflow_bench.measure import Bar, Figure, Measure, Setting, Skipped
+from agentflow_bench.overcooked.foresight import foreseen
 from agentflow_bench.overcooked.games import SEEDS, Game, games, scenarios
 from agentflow_bench.overcooked.imagine import best_role
-from agentflow_bench.overcooked.kitchen import LAYOUTS, Kitchen
+from agentflow_bench.overcooked.kitchen import LAYOUTS, TICKS, Kitchen
 from agentflow_bench.overcooked.macro import Macro, action_of
 from agentflow_bench.overcooked.mind import Rules
 from agentflow_bench.overcooked.modes import Playing, mode_of
@@ -23,7 +24,18 @@ from agentflow_bench.overcooked.partner import PARTNERS, Partner
 from agentflow_bench.overcooked.roles import ROLES, next_macro
 from agentflow_bench.trials import Row, try_all
 
-__all__ = ["GUARD", "INTERVALS", "MODES_COMPARED", "SPEED", "WALL", "WAYS", "means", "played", "playing_of"]
+__all__ = [
+    "FORESIGHT",
+    "GUARD",
+    "INTERVALS",
+    "MODES_COMPARED",
+    "SPEED",
+    "WALL",
+    "WAYS",
+    "means",
+    "played",
+    "playing_of",
+]
 
 WAYS = (
     "fsm",
@@ -152,12 +164,27 @@ def _partner_alone(seeds: Sequence[int]) -> float:
     return sum(scores) / len(scores)
 
 
-def _alone(game: Game, role: str) -> int:
-    kitchen = Kitchen(game.layout, game.partner)
+def _alone(game: Game, role: str, ticks: int = TICKS) -> int:
+    kitchen = Kitchen(game.layout, game.partner, ticks=ticks)
     seen = kitchen.reset(game.seed)
     while not kitchen.done:
         seen = kitchen.act(action_of(next_macro(seen, kitchen.floor, role), seen, kitchen.floor))
     return seen.score
+
+
+def _foresight(setting: Setting) -> Sequence[Figure]:
+    _kitchens()
+    chosen = scenarios(_TWELVE, PARTNERS, SEEDS[:2])
+    ticks = TICKS
+    if setting.quick:
+        chosen, ticks = [Game("asymmetric_advantages", Partner("dish"), 0)], 60
+    plain = [_alone(game, "all", ticks) for game in chosen]
+    searched = [foreseen(game, ticks) for game in chosen]
+    better = sum(max(pair) for pair in zip(plain, searched, strict=True))
+    return [
+        Figure("search / fsm", sum(searched) / sum(plain), "x", note=f"{len(chosen)} games"),
+        Figure("the better of both in each game / fsm", better / sum(plain), "x"),
+    ]
 
 
 def _intervals(setting: Setting) -> Sequence[Figure]:
@@ -226,6 +253,12 @@ MODES_COMPARED = Measure(
     "Each way to play beside four partners in each kitchen: the mean score. The bars are on cramped_room,"
     " asymmetric_advantages and coordination_ring; `@12` is an answer that takes 12 ticks.",
     _modes,
+)
+FORESIGHT = Measure(
+    "foresight",
+    "What is left to be won beside the state machine: a search that knows the partner, thinks in no time, and"
+    " plays each role and macro on in the kitchen itself.",
+    _foresight,
 )
 INTERVALS = Measure("intervals", "dual@4, asked every n ticks.", _intervals)
 GUARD = Measure(
