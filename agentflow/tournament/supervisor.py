@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 from agentflow.tournament.posterior import PRIOR, Quality
@@ -108,13 +109,13 @@ class ThompsonWeights:
 
     def weigh(self, seen: Statistics, chance: numpy.random.Generator) -> Mapping[str, float]:
         """Return the weights of `match`, the maker that is drawn, and looks and studies that wait."""
-        costs = _costs(seen.work)
+        costs, tops = _costs(seen.work), _tops(seen)
         drawn = {
-            name: _drawn(work, seen, self.draws, chance)
+            name: _drawn(work, tops, self.draws, chance)
             for name, work in seen.work.items()
             if work.kind == "make"
         }
-        known = _known(seen, {name: maker[0] for name, maker in drawn.items()})
+        known = _known(seen, {name: maker[0] for name, maker in drawn.items()}, tops)
         best = max((mean for mean, _ in known), default=0.0)
         fresh = sum(max(0.0, 1 - each.matches / self.entry) for each in seen.known)
         worth: dict[str, float] = {}
@@ -196,18 +197,18 @@ class _Maker:
         return self.deviation * density + ahead * 0.5 * math.erfc(-z / math.sqrt(2))
 
 
-def _bars(work: Work, seen: Statistics) -> list[float]:
+def _tops(seen: Statistics) -> list[float]:
+    """Return the quality of the best of the first of all that play, of the first two, and so on."""
+    return list(accumulate((quality.mean for quality in seen.known), max)) or [0.0]
+
+
+def _bars(work: Work, tops: Sequence[float]) -> list[float]:
     """Return the quality of the best item before each that a maker made, as it is known now."""
-    bars: list[float] = []
-    before = [0.0]
-    for quality in seen.known:
-        before.append(quality.mean if len(before) == 1 else max(before[-1], quality.mean))
-    for place in work.after:
-        bars.append(before[min(place, len(before) - 1)])
-    return bars or [0.0] * len(work.made)
+    last = len(tops)
+    return [tops[min(place, last) - 1] if place else 0.0 for place in work.after] or [0.0] * len(work.made)
 
 
-def _known(seen: Statistics, drawn: Mapping[str, _Maker]) -> list[tuple[float, float]]:
+def _known(seen: Statistics, drawn: Mapping[str, _Maker], tops: Sequence[float]) -> list[tuple[float, float]]:
     """Return mean and deviation of each item that plays, by its matches and by who made it."""
     # What all have in common, matches can't tell, and it is no doubt about who is best.
     common = PRIOR / max(1, len(seen.known))
@@ -217,7 +218,7 @@ def _known(seen: Statistics, drawn: Mapping[str, _Maker]) -> list[tuple[float, f
     known = [(each.mean, math.sqrt(max(0.01, each.deviation**2 - common))) for each in seen.known]
     for name, maker in drawn.items():
         work = seen.work[name]
-        for quality, place, bar in zip(work.made, work.after, _bars(work, seen), strict=False):
+        for quality, place, bar in zip(work.made, work.after, _bars(work, tops), strict=False):
             mean, variance = maker.mean + (bar if maker.relative else 0.0), maker.deviation**2
             if (told := _told(quality)) is not None:
                 share = variance / (variance + told[1])
@@ -227,11 +228,11 @@ def _known(seen: Statistics, drawn: Mapping[str, _Maker]) -> list[tuple[float, f
     return known
 
 
-def _drawn(work: Work, seen: Statistics, count: int, chance: numpy.random.Generator) -> list[_Maker]:
+def _drawn(work: Work, tops: Sequence[float], count: int, chance: numpy.random.Generator) -> list[_Maker]:
     """Draw, so often, what a maker makes, by what is known of its items."""
     import numpy as np
 
-    told = [(*of, bar) for each, bar in zip(work.made, _bars(work, seen), strict=True) if (of := _told(each))]
+    told = [(*of, bar) for each, bar in zip(work.made, _bars(work, tops), strict=True) if (of := _told(each))]
     every = np.array(told).reshape(-1, 3)
     ways = 2 if work.after else 1
     # Axes: told from zero or from the best before, deviation, item.

@@ -12,6 +12,7 @@ from agentflow_bench.measure import Setting
 from agentflow_bench.tournament.ratings import ORDER
 from agentflow_bench.tournament.rivals import RIVALS, TrueSkill, glicko
 from agentflow_bench.tournament.supervised import SUPERVISED, Mock, Rounds, found
+from agentflow_bench.tournament.whole import WHOLE
 from agentflow_bench.tournament.worlds import World, tau
 
 COUNT = 16
@@ -87,7 +88,7 @@ def test_a_fixed_schedule_and_a_mock_do_as_they_are_told() -> None:
     assert found(mocks, Rounds(3), 1, budget=0) < 3.0
 
 
-@pytest.mark.parametrize("measure", [RIVALS, SUPERVISED, ORDER])
+@pytest.mark.parametrize("measure", [RIVALS, SUPERVISED, WHOLE, ORDER])
 def test_quick_measures_of_ratings_give_figures(measure: object) -> None:
     figures = measure.run(Setting(quick=True))  # type: ignore[attr-defined]
     assert figures

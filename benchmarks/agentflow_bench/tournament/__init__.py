@@ -9,6 +9,7 @@ from agentflow_bench.tournament.ratings import ARRIVALS, BIAS, MATCHES, ORDER, S
 from agentflow_bench.tournament.rivals import RIVALS
 from agentflow_bench.tournament.running import ASYNCHRONY, COST
 from agentflow_bench.tournament.supervised import SUPERVISED
+from agentflow_bench.tournament.whole import WHOLE
 
 __all__ = ["suite"]
 
@@ -27,6 +28,7 @@ def suite() -> Suite:
             ASYNCHRONY,
             COST,
             SUPERVISED,
+            WHOLE,
             RIVALS,
             POPULATION,
             ROUNDS,

@@ -35,7 +35,7 @@ _GIVEN = 8  # items there are at first
 _TOKENS = 1_000  # of a match
 _BUDGET = 400_000
 _MOST = 300  # items
-_RUNS = 40
+_RUNS = 32
 _ALIKE = "all are alike"
 
 
