@@ -49,8 +49,6 @@ class Agenda(Generic[Item]):
         self._said = said
         self._book = book
         self._pairs = pairs
-        self._settled = ((-1, 0), 0.0)
-        self.known = False  # whether it is known well enough who is best: then no more matches begin
         self._near = None if said.near is None else self._alike
 
     def next(self, waiting: int) -> Choice | None:
@@ -61,8 +59,9 @@ class Agenda(Generic[Item]):
         if (look := self._gated_look()) is not None:
             return look
         due = self._due()
-        if self.known:
-            due = self._unread(due)
+        if self.sure():
+            due.pop("match", None)
+            due = due if self.growing() else self._unread(due)
         elif self.left() <= waiting and self._book.posterior.playing >= 2:
             # As many matches as there may be for these items; without `max_matches` there are more for more.
             makes = self._said.makes if self._said.max_matches is None else ()
@@ -149,9 +148,17 @@ class Agenda(Generic[Item]):
         return found
 
     def _resting(self, tally: Tally) -> bool:
-        """Return whether a maker of nothing new waits for the board to change: a verdict for each item."""
+        """Return whether a maker of nothing new waits for the board to change: a verdict for each item.
+
+        Once the ranking is sure, there is nothing to wait for.
+        """
         playing = self._book.posterior.playing
-        return tally.barren > 0 and playing >= 2 and self._book.counts["judged"] < tally.last + playing
+        return (
+            tally.barren > 0
+            and not self.sure()
+            and playing >= 2
+            and self._book.counts["judged"] < tally.last + playing
+        )
 
     def makers(self) -> list[str]:
         """Return the makers that are still asked."""
@@ -219,20 +226,14 @@ class Agenda(Generic[Item]):
 
     # How it goes.
 
-    def settled(self) -> float:
-        """Return how sure the ranking is, as `Book.settled_now`."""
-        seen = (self._book.counts["judged"], self._book.posterior.playing)
-        if self._settled[0] != seen:
-            self._settled = (seen, self._book.settled_now())
-        return self._settled[1]
+    def sure(self) -> bool:
+        """Return whether the ranking is as sure as it has to be: then no more matches begin."""
+        stop = self._said.stop
+        return stop is not None and self._book.counts["judged"] > 0 and self._book.settled >= stop
 
     def ended(self) -> bool:
-        """Look whether it is known well enough who is best; return whether nothing is left to be done."""
-        stop = self._said.stop
-        if stop is None:
-            return False
-        self.known = not self.growing() and self.settled() >= stop
-        if not self.known or self._unread(self._due()):
+        """Return whether it is sure enough, and nothing is left to be done."""
+        if not self.sure() or self.growing() or self._unread(self._due()):
             return False
         return not any(self._book.tallies[name].under_way for name in self._said.looks)
 

@@ -53,7 +53,7 @@ class Book(Generic[Item]):
         self.modes: dict[Mode, Tally] = {"single": Tally(), "debate": Tally()}
         self.counts = dict.fromkeys(("judged", "void", "timed out", "failed"), 0)
         self.history: list[Progress] = []
-        self.settled = 0.0  # as it was when progress was last noted
+        self.settled = 0.0  # how sure the ranking was when that was last looked at
         self.duplicates = 0
         self.halted: str | None = None
         self.picks = 0
@@ -180,8 +180,12 @@ class Book(Generic[Item]):
         if judged % max(1, playing // 8) == 0 and playing:
             best = [self.posterior.quality(name).mean for name in self.posterior.ranking()[:10]]
             self.history.append(Progress(judged, playing, best[0], sum(best) / len(best)))
-            if self._said.agents:
-                self.settled = self.settled_now()
+            self._settle()
+
+    def _settle(self) -> None:
+        """Look how sure the ranking is, where somebody wants to know."""
+        if self._said.agents or self._said.stop is not None:
+            self.settled = self.settled_now()
 
     def settled_now(self) -> float:
         """Return how sure the ranking is.
@@ -244,7 +248,7 @@ class Book(Generic[Item]):
             tally.made.append(name)
             self._enter(name, each["value"], f"{task.agent}/{task.number}")
         if task.agent in self._said.makes:
-            tally.barren = 0 if done.made else tally.barren + 1
+            tally.barren = 0 if done.made else tally.barren + (not done.unanswered)
             tally.last = self.counts["judged"]
         if task.about and task.about in self.entries:
             self._looked(task, done, tally)
@@ -344,6 +348,7 @@ class Book(Generic[Item]):
         else:
             self.goals.append(str(change["goal"]))
             self.posterior.loosen(_LOOSER)
+            self._settle()
 
     def _enter(self, name: str, value: Json, source: str) -> None:
         self.entries[name] = Entry(name, self.read(value), source)
@@ -358,6 +363,7 @@ class Book(Generic[Item]):
             made = [] if maker is None else [name for name in maker.made if self._plays(name)]
             self.posterior.add(entry.id, self.posterior.expected(made))
             entry.cleared = True
+            self._settle()
 
     def _plays(self, name: str) -> bool:
         entry = self.entries.get(name)
@@ -367,6 +373,7 @@ class Book(Generic[Item]):
         entry.withdrawn = why
         if entry.cleared:
             self.posterior.withdraw(entry.id)
+            self._settle()
 
     # What is known.
 

@@ -72,6 +72,7 @@ class Done:
     advice: str | None = None
     halt: str | None = None
     failed: str | None = None
+    unanswered: bool = False  # by an endpoint that failed, which says nothing of the agent
 
 
 @dataclass(slots=True)

@@ -108,7 +108,7 @@ class Play(Generic[Item]):
             self._tasks.add(group.create_task(self._guarded(work, group)))
         if not self._over() and not self._tasks:
             played_out = self.book.posterior.playing >= 2 and self.agenda.left() <= 0
-            self._reason = "settled" if self.agenda.known else "max_matches" if played_out else "no pairs"
+            self._reason = "settled" if self.agenda.sure() else "max_matches" if played_out else "no pairs"
         if self._over():
             self._changed.set()
 
@@ -245,6 +245,7 @@ class Play(Generic[Item]):
         except (EndpointError, RemoteProtocolError) as error:
             fault = error
             done.failed = f"{type(error).__name__}: {error}"
+            done.unanswered = isinstance(error, EndpointError)
             self._fail(task, done)
         else:
             worked = result.output
@@ -326,9 +327,8 @@ class Play(Generic[Item]):
         judged = self.book.counts["judged"]
         step = max(1, self.book.posterior.playing // 8)
         looked, self._looked = self._looked, judged
-        if not self.agenda.known and (judged // step == looked // step or judged == 0):
-            return
-        self._context.emit("ladder", self._ladder())
+        if judged // step != looked // step:
+            self._context.emit("ladder", self._ladder())
         if self._reason is None and self.agenda.ended():
             self._reason = "settled"
 
@@ -345,7 +345,7 @@ class Play(Generic[Item]):
             shown.append({**row, "matches": quality.matches, "source": entry.source, "title": title})
         judged = self.book.counts["judged"]
         told: dict[str, Json] = {"judged": judged, "left": self.agenda.left(), "k": self._said.k}
-        settled = None if self._said.stop is None else self.agenda.settled()
+        settled = None if self._said.stop is None else self.book.settled
         told |= {"playing": known.playing, "settled": settled, "bias": known.bias.mean}
         return {**told, "ranking": shown}
 
@@ -358,7 +358,7 @@ class Play(Generic[Item]):
             book.goals[-1],
             book.ranking(),
             self._reason or "no pairs",
-            self.agenda.settled(),
+            book.settled_now(),
             (bias.mean, bias.deviation),
             {mode: book.sharpness[mode].mean for mode in modes},
             book.counts["judged"],

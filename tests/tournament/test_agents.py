@@ -336,7 +336,7 @@ async def judge(context, match):
 async def make(context, board):
     chance = await called(context)
     top = board.ranking[chance.randrange(3)].item if len(board.ranking) > 2 else 0
-    return [top + chance.randrange(1, 9) for _ in range(chance.randrange(3))]
+    return [top + chance.randrange(1, 9) + board.number / 1000 for _ in range(chance.randrange(1, 4))]
 
 async def look(context, standing, board):
     chance = await called(context)
