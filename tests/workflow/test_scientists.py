@@ -105,9 +105,9 @@ def test_hypotheses_are_given_and_workers_added(here: Path) -> None:
 """
     )
     report = research(loaded(here, text))
-    found = {each["item"]["title"]: each["item"]["method"] for each in report["ranking"]}  # type: ignore[index, union-attr, call-overload]
+    found = {each["item"]["statement"]: each["item"]["method"] for each in report["ranking"]}  # type: ignore[index, union-attr, call-overload]
     assert found["Leek 58 is the best of all."] == "given"
-    assert found["Leek 57"] == "given"
+    assert found["Leek 57 is fine."] == "given"
     assert found["Leek 59 is the best, they say."] == "literature"
 
 
