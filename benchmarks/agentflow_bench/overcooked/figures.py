@@ -174,7 +174,7 @@ def _alone(game: Game, role: str, ticks: int = TICKS) -> int:
 
 def _foresight(setting: Setting) -> Sequence[Figure]:
     _kitchens()
-    chosen = scenarios(_TWELVE, PARTNERS, SEEDS[:2])
+    chosen = scenarios(_TWELVE, PARTNERS, SEEDS[:1])
     ticks = TICKS
     if setting.quick:
         chosen, ticks = [Game("asymmetric_advantages", Partner("dish"), 0)], 60
