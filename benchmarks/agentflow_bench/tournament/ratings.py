@@ -107,7 +107,7 @@ def _matches(setting: Setting) -> Sequence[Figure]:
 
 def _biased(setting: Setting) -> Sequence[Figure]:
     figures = []
-    for bias, full in ((1.5, 400), (0.0, 200)):
+    for bias, full in ((1.5, 400), (0.0, 100)):
         runs = _runs(full, setting)
         found = [played(World.of(32, seed, bias=bias), "ladder", [15 * 32])[0].top1 for seed in range(runs)]
         bar = _bar(setting, ">=", 0.84) if bias else None

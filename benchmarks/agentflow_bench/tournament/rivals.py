@@ -25,7 +25,7 @@ Floats: TypeAlias = NDArray[np.float64]
 
 _Q = math.log(10) / 400
 _MARKS = (2, 4, 8, 15, 30)  # matches for each item
-_RUNS = 30
+_RUNS = 24
 
 
 class Rater(Protocol):

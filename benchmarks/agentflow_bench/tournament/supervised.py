@@ -10,7 +10,9 @@ of these which does best over all worlds. For orientation, the best agent alone,
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from multiprocessing import get_context
 from statistics import fmean, stdev
 from typing import TypeAlias
 
@@ -36,6 +38,7 @@ _TOKENS = 1_000  # of a match
 _BUDGET = 400_000
 _MOST = 300  # items
 _RUNS = 32
+_ALIKE_RUNS = 160  # where nothing is to be gained, little is to be lost
 _ALIKE = "all are alike"
 
 
@@ -182,25 +185,38 @@ def _fixed(mocks: Mocks) -> Mapping[str, Supervisor]:
     }
 
 
+def _all(jobs: Sequence[tuple[Mocks, Supervisor, int, int]], setting: Setting) -> list[float]:
+    """Return what each finds, by all cores."""
+    if setting.quick:
+        return [found(*job) for job in jobs]
+    with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
+        return list(pool.map(found, *zip(*jobs, strict=True), chunksize=8))
+
+
 def _alone(mocks: Mocks, seed: int, budget: int) -> float:
     """Return what the best agent finds alone, in hindsight."""
     return max(found({name: mock}, Rounds(3), seed, budget) for name, mock in mocks.items())
 
 
 def _measure(setting: Setting) -> Sequence[Figure]:
-    runs, budget = (1, 60_000) if setting.quick else (_RUNS, _BUDGET)
-    ours: dict[str, list[float]] = {}
-    fixed: dict[str, dict[str, list[float]]] = {}
-    alone: dict[str, float] = {}
+    runs, alike, budget = (1, 1, 60_000) if setting.quick else (_RUNS, _ALIKE_RUNS, _BUDGET)
+    jobs: list[tuple[str, str, Mocks, Supervisor, int]] = []
     for world, draw in worlds().items():
-        every = [draw(np.random.default_rng([seed, 7])) for seed in range(runs)]
-        ours[world] = [found(mocks, ThompsonWeights(), seed, budget) for seed, mocks in enumerate(every)]
-        alone[world] = fmean(
-            _alone(mocks, seed, budget) for seed, mocks in enumerate(every[: runs // 4 or 1])
+        for seed in range(alike if world == _ALIKE else runs):
+            mocks = draw(np.random.default_rng([seed, 7]))
+            jobs.append(("", world, mocks, ThompsonWeights(), seed))
+            jobs += [(name, world, mocks, schedule, seed) for name, schedule in _fixed(mocks).items()]
+    qualities = _all([(mocks, schedule, seed, budget) for _, _, mocks, schedule, seed in jobs], setting)
+    fixed: dict[str, dict[str, list[float]]] = {}
+    for (name, world, *_), quality in zip(jobs, qualities, strict=True):
+        fixed.setdefault(name, {}).setdefault(world, []).append(quality)
+    ours = fixed.pop("")
+    alone = {
+        world: fmean(
+            _alone(draw(np.random.default_rng([seed, 7])), seed, budget) for seed in range(min(runs, 8))
         )
-        for seed, mocks in enumerate(every):
-            for name, schedule in _fixed(mocks).items():
-                fixed.setdefault(name, {}).setdefault(world, []).append(found(mocks, schedule, seed, budget))
+        for world, draw in worlds().items()
+    }
     best = max(fixed, key=lambda name: sum(fmean(each) for each in fixed[name].values()))
     figures = [
         Figure(f"fixed: {name}", fmean(fmean(each) for each in of.values()), note="mean of all worlds")
@@ -211,7 +227,7 @@ def _measure(setting: Setting) -> Sequence[Figure]:
         others = fixed[best][world]
         ratios[world] = fmean(values) / fmean(others)
         apart = [mine - ratios[world] * other for mine, other in zip(values, others, strict=True)]
-        error = (stdev(apart) if runs > 1 else 0.0) / runs**0.5 / fmean(others)
+        error = (stdev(apart) if len(apart) > 1 else 0.0) / len(apart) ** 0.5 / fmean(others)
         note = f"SE {error:.2f}; {fmean(values):.2f}, the best agent alone, in hindsight, {alone[world]:.2f}"
         bar = Bar(">=", 0.97) if world == _ALIKE and not setting.quick else None
         figures.append(Figure(f"{world}: best found, of the best fixed", ratios[world], "x", bar, note))
