@@ -52,7 +52,11 @@ class ScriptedLab:
 
     def _evolution(self, text: str, chance: random.Random) -> object:
         parents = [int(number) for number in _NUMBER.findall(text.split("There already")[0])]
-        return {"hypotheses": [self._idea(min(self._best, max(0, max(parents) + chance.randrange(-4, 6))))]}
+        return {
+            "hypotheses": [
+                self._idea(min(self._best, max(0, max(parents, default=0) + chance.randrange(-4, 6))))
+            ]
+        }
 
     def _idea(self, number: int) -> object:
         statement = f"Leek {number} is the best, by {'very ' * (number % 7)}much, as {number * 7919} says."
@@ -74,7 +78,7 @@ class ScriptedLab:
     def _ranking(self, text: str, chance: random.Random) -> object:
         if "Give the next turn of the debate" in text:
             return "An expert finds it hard to say."
-        first, second = (int(number) for number in re.findall(r"(?:First|Second): Leek (\d+)", text))
+        first, second = (int(number) for number in re.findall(r"(?m)^(?:First|Second): Leek (\d+)", text))
         return f"By its number.\n{'first' if first - second + chance.gauss(0, 6) > 0 else 'second'}"
 
     def _meta(self, text: str, chance: random.Random) -> object:

@@ -68,7 +68,7 @@ class Evolution:
         search = board if self._operator.search else None
         made = await self._lab.ask(context, "evolution", told, Ideas, search=search)
         ids = tuple(each.id for each in parents)
-        return [idea.made(self._name, ids) for idea in made.hypotheses[:1]]
+        return [idea.made(self._name, ids) for idea in made.said()[:1]]
 
     def _parents(self, board: Board[Hypothesis]) -> Sequence[Standing[Hypothesis]]:
         chance = board.chance()

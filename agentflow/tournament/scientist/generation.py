@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 
 from agentflow.tournament.agents import Board
 from agentflow.tournament.scientist.hypothesis import Argument, Assumptions, Hypothesis, Ideas
-from agentflow.tournament.scientist.lab import OVERVIEW, Lab
+from agentflow.tournament.scientist.lab import OVERVIEW, Lab, set_off
 
 if TYPE_CHECKING:
     from agentflow.runtime.context import Context
 
 __all__ = ["Generation"]
+
+_ASSUMPTIONS, _ASSUMED = 30, 1_000  # how many are told, at most, and how many characters of each
 
 
 class Generation:
@@ -88,7 +90,7 @@ class Generation:
             context,
             board,
             "expansion",
-            f"What the research has come to:\n{overview}" if overview else "",
+            f"What the research has come to:\n  {set_off(overview)}" if overview else "",
             f"The best so far:\n{self._lab.shown(board.ranking[:5])}" if board.ranking else "",
             "Go in a direction that none of this covers.",
         )
@@ -111,7 +113,7 @@ class Generation:
         told = self._told(board, *parts, self._lab.there(board), f"Give {self._count} hypotheses, or fewer.")
         searched = board if search else None
         made = await self._lab.ask(context, "generation", told, Ideas, key="write", search=searched)
-        return [idea.made(method) for idea in made.hypotheses[: self._count]]
+        return [idea.made(method) for idea in made.said()[: self._count]]
 
     def _told(self, board: Board[Hypothesis], *parts: str) -> str:
         # Critique in each second call only: makers that always read it all make the same.
@@ -119,8 +121,8 @@ class Generation:
 
 
 def _joined(turns: Sequence[str]) -> str:
-    return "\n\n".join(turns)
+    return "\n\n".join(f"- {set_off(turn)}" for turn in turns)
 
 
 def _listed(texts: Sequence[str]) -> str:
-    return "\n".join(f"- {text}" for text in texts)
+    return "\n".join(f"- {set_off(text, _ASSUMED)}" for text in texts[:_ASSUMPTIONS])

@@ -35,6 +35,8 @@ CRITERIA = (
     "it can be pursued safely",
 )
 
+_TITLE, _TEXT, _SOURCES = 200, 8_000, 50  # characters of a title, of a text; sources
+
 
 def _close(schema: dict[str, JsonValue]) -> None:
     """Ask for just these fields, and for all of them; a reader does without those that have a default."""
@@ -112,14 +114,14 @@ class Idea(_Form):
     sources: list[str] = Field([], description="What it rests on; only what was found or is surely known.")
 
     def made(self, method: str, parents: tuple[str, ...] = ()) -> Hypothesis:
-        """Return it as a hypothesis."""
-        sources = tuple(self.sources)
+        """Return it as a hypothesis; what goes on and on is cut, and without a title it has its beginning."""
+        statement = self.statement.strip()[:_TEXT]
         return Hypothesis(
-            title=self.title,
-            statement=self.statement,
-            mechanism=self.mechanism,
-            test=self.test,
-            sources=sources,
+            title=" ".join(self.title.split())[:_TITLE] or " ".join(statement.split())[:_TITLE],
+            statement=statement,
+            mechanism=self.mechanism.strip()[:_TEXT],
+            test=self.test.strip()[:_TEXT],
+            sources=tuple(source[:_TEXT] for source in self.sources[:_SOURCES]),
             parents=parents,
             method=method,
         )
@@ -129,6 +131,10 @@ class Ideas(_Form):
     """New hypotheses."""
 
     hypotheses: list[Idea]
+
+    def said(self) -> list[Idea]:
+        """Return those that claim something."""
+        return [idea for idea in self.hypotheses if idea.statement.strip()]
 
 
 class Argument(_Form):

@@ -13,7 +13,7 @@ from agentflow.tournament.scientist.hypothesis import (
     ResearchPlan,
     Safety,
 )
-from agentflow.tournament.scientist.lab import Lab
+from agentflow.tournament.scientist.lab import Lab, set_off
 
 if TYPE_CHECKING:
     from agentflow.runtime.context import Context
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["MetaReview", "SafetyReview"]
 
 _BEST = 10  # hypotheses that an overview is told of
+_WHOLE = 100_000  # characters of what is reviewed for safety: all of it, within reason
 _DEBATES = 12  # matches that a critique is told of, the last ones
 
 
@@ -41,12 +42,12 @@ class MetaReview:
 
     async def critique(self, context: Context[object], board: Board[Hypothesis]) -> str:
         """Say what reviews and debates say again and again."""
-        reviews = [line for each in board.ranking[: 2 * _BEST] for line in self._lab.reviews(each) if line]
-        said = [match.said for match in board.lately[-_DEBATES:] if match.said]
+        reviews = [line for lines in self._lab.reviews(board.ranking[: 2 * _BEST]) for line in lines]
+        said = [f"- {set_off(match.said)}" for match in board.lately[-_DEBATES:] if match.said]
         told = self._lab.told(
             board,
             "Reviews:\n" + "\n".join(reviews),
-            "What judges said:\n" + "\n\n".join(said),
+            "What judges said:\n" + "\n".join(said),
             "What do they say again and again? Advise those who make and review hypotheses.",
             critique=False,
         )
@@ -87,7 +88,8 @@ class SafetyReview:
         self, context: Context[object], one: Standing[Hypothesis], board: Board[Hypothesis]
     ) -> str | Reject:
         """Let only a hypothesis in that may be pursued."""
-        told = f"A research goal: {board.goal}\n\nA hypothesis:\n{one.item.as_text()}\n\nMay it be pursued?"
+        shown = set_off(one.item.as_text(), _WHOLE)
+        told = f"A research goal: {board.goal}\n\nA hypothesis:\n  {shown}\n\nMay it be pursued?"
         found = await self._asked(context, told)
         return found.why if found.safe else Reject(f"unsafe: {found.why}")
 
@@ -100,7 +102,9 @@ class SafetyReview:
 
     async def text(self, context: Context[object], text: str) -> str | None:
         """Return why a text must not be given out, None if it may."""
-        found = await self._asked(context, f"A research report:\n{text}\n\nMay it be given out?")
+        found = await self._asked(
+            context, f"A research report:\n  {set_off(text, _WHOLE)}\n\nMay it be given out?"
+        )
         return None if found.safe else found.why
 
     async def _asked(self, context: Context[object], told: str) -> Safety:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from agentflow.tournament.agents import Board, Reject
@@ -29,23 +29,29 @@ class Proximity:
     """Vectors of hypotheses, by a model that makes embeddings, or by their words.
 
     `same` is the cosine from which two are one: the later one is turned away. A vector goes into the
-    journal as its hypothesis' note, so that it is known after a crash.
+    journal as its hypothesis' note, so that it is known after a crash. `known` returns all hypotheses,
+    those included that do not play yet, or no more.
     """
 
-    def __init__(self, embed: Endpoint | None, same: float) -> None:
+    def __init__(
+        self, embed: Endpoint | None, same: float, known: Callable[[], Iterable[Standing[Hypothesis]]] = list
+    ) -> None:
         self._embed = embed
         self._same = same
+        self._known = known
+        self._sought: set[str] = set()
         self._vectors: dict[str, NDArray[numpy.float32]] = {}
 
     async def look(
         self, context: Context[object], one: Standing[Hypothesis], board: Board[Hypothesis]
     ) -> str | Reject:
         """Let a hypothesis in by its vector, or turn it away as one that is there already."""
-        self.learn(board.ranking)
+        self.learn(self._known())
         vector = await self._vector(context, f"{board.goal}\n\n{one.item.as_text()}", one.item)
-        for other, known in self._vectors.items():
-            if other != one.id and float(vector @ known) >= self._same:
-                return Reject(f"it says the same as {other}")
+        alike = {other: float(vector @ known) for other, known in self._vectors.items() if other != one.id}
+        nearest = max(sorted(alike), key=alike.__getitem__, default="")
+        if alike.get(nearest, 0.0) >= self._same:
+            return Reject(f"it says the same as {nearest}")
         self._vectors[one.id] = vector
         return base64.b64encode(vector.astype("float16").tobytes()).decode()
 
@@ -68,7 +74,9 @@ class Proximity:
         else:
             vector = np.zeros(_SIZE, "float32")
             for word, times in words(item.as_text()).items():
-                place = sum(ord(letter) * 31**at for at, letter in enumerate(word)) % (2 * _SIZE)
+                place = sum(ord(letter) * pow(31, at, 2 * _SIZE) for at, letter in enumerate(word)) % (
+                    2 * _SIZE
+                )
                 vector[place % _SIZE] += (1 if place < _SIZE else -1) * (1 + math.log(times))
         length = float(np.sqrt(vector @ vector))
         scaled: NDArray[numpy.float32] = (vector / (length or 1.0)).astype("float16").astype("float32")
@@ -76,8 +84,14 @@ class Proximity:
 
     def near(self, one: Hypothesis, other: Hypothesis) -> float:
         """Return how alike two are, from 0 to 1; 0 while that is not known."""
-        first, second = self._vectors.get(one.id), self._vectors.get(other.id)
+        first, second = self._known_of(one.id), self._known_of(other.id)
         return 0.0 if first is None or second is None else max(0.0, float(first @ second))
+
+    def _known_of(self, id: str) -> NDArray[numpy.float32] | None:
+        if id not in self._vectors and id not in self._sought:
+            self._sought.add(id)
+            self.learn(self._known())
+        return self._vectors.get(id)
 
     def groups(self, ranking: Sequence[Standing[Hypothesis]]) -> list[list[str]]:
         """Return ids in groups of what is alike, each led by its best; the groups in the order of these."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from agentflow.tournament.agents import Board
 from agentflow.tournament.judging import Match, verdict_of
 from agentflow.tournament.scientist.hypothesis import Hypothesis
-from agentflow.tournament.scientist.lab import Lab
+from agentflow.tournament.scientist.lab import Lab, set_off
 
 if TYPE_CHECKING:
     from agentflow.runtime.context import Context
@@ -48,7 +48,9 @@ class Ranking:
                     match,
                     "Experts who doubt each other debate which of the two is better; they look for what"
                     " speaks against each.",
-                    "\n\n".join(["The debate so far:", *transcript]) if transcript else "",
+                    "\n\n".join(["The debate so far:", *(f"- {set_off(turn)}" for turn in transcript)])
+                    if transcript
+                    else "",
                     f"{task} {ends}",
                 ),
                 str,
@@ -66,6 +68,8 @@ class Ranking:
             ("First", match.first, match.first_notes),
             ("Second", match.second, match.second_notes),
         ):
-            sides.append("\n".join([f"{name}: {item.as_text()}", *(f"Review: {note}" for note in notes)]))
+            most = self._lab.share(2 * len(notes))
+            lines = [f"{name}: {set_off(item.as_text())}"]
+            sides.append("\n".join([*lines, *(f"Review: {set_off(note, most)}" for note in notes)]))
         again = "Your last answer had no verdict." if match.again else ""
         return self._lab.told(board, *sides, *parts, again)

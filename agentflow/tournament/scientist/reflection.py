@@ -16,7 +16,7 @@ from agentflow.tournament.scientist.hypothesis import (
     Reviewed,
     Simulated,
 )
-from agentflow.tournament.scientist.lab import Lab
+from agentflow.tournament.scientist.lab import Lab, set_off
 
 if TYPE_CHECKING:
     from agentflow.runtime.context import Context
@@ -60,7 +60,9 @@ class Reflection:
 
         async def check(number: int, assumption: str) -> Checked:
             # It is judged without the hypothesis, so that nobody is carried away by that.
-            task = f"An assumption of a hypothesis: {assumption}\n\nDoes it hold, as far as is known?"
+            task = (
+                f"An assumption of a hypothesis: {set_off(assumption)}\n\nDoes it hold, as far as is known?"
+            )
             prompt = self._lab.told(board, task, critique=False)
             return await self._lab.ask(
                 context, "reflection", prompt, Checked, key=f"check-{number}", search=board
@@ -130,4 +132,4 @@ class Reflection:
 def _match(id: str, match: Played) -> str:
     side = "first" if match.first == id else "second"
     how = "a tie" if match.outcome == "tie" else "won" if match.outcome == side else "lost"
-    return f"Shown {side}, {how}: {match.said}"
+    return f"Shown {side}, {how}: {set_off(match.said)}"

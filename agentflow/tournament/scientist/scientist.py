@@ -16,7 +16,7 @@ from agentflow.tournament.report import Standing
 from agentflow.tournament.scientist.evolution import OPERATORS, Evolution
 from agentflow.tournament.scientist.generation import Generation
 from agentflow.tournament.scientist.hypothesis import Hypothesis, Overview, ResearchPlan
-from agentflow.tournament.scientist.lab import CRITIQUE, OVERVIEW, PLAN, ROLES, Lab
+from agentflow.tournament.scientist.lab import CRITIQUE, OVERVIEW, PLAN, ROLES, Lab, plan_of
 from agentflow.tournament.scientist.meta import MetaReview, SafetyReview
 from agentflow.tournament.scientist.proximity import Proximity
 from agentflow.tournament.scientist.ranking import Ranking
@@ -181,13 +181,16 @@ class CoScientist:
         self, context: Context[object], input: Sequence[Hypothesis] | None = None, /
     ) -> ResearchReport:
         """Research until it ends, and report. Raises what a model's endpoint raises, and goes on later."""
-        proximity = Proximity(self.embed, self.same)
+
+        def known() -> list[Standing[Hypothesis]]:
+            return [play.book.standing(entry) for entry in play.book.entries.values()]
+
+        proximity = Proximity(self.embed, self.same, known)
         tournament = self._tournament(proximity)
         play: Play[Hypothesis] = Play(tournament, context)
         context.state.live = play
         own = [Hypothesis.model_validate(each) for each in input or ()]
         play.restore([*self.hypotheses, *own])
-        proximity.learn(play.book.ranking())
         await play.work()
         await self._rechecked(context, play)
         report = play.report()
@@ -199,7 +202,7 @@ class CoScientist:
         plan = report.advice.get(PLAN)
         return ResearchReport(
             report.goal,
-            None if plan is None else ResearchPlan.model_validate_json(plan),
+            plan_of(plan) if plan else None,
             overview,
             report,
             proximity.groups(report.ranking),
