@@ -56,6 +56,7 @@ class Book(Generic[Item]):
         self.settled = 0.0  # how sure the ranking was when that was last looked at
         self.duplicates = 0
         self.halted: str | None = None
+        self.stopped = False  # by a person
         self.picks = 0
         self.tasks = 0
         self._advice: list[tuple[int, str, str]] = []
@@ -221,14 +222,20 @@ class Book(Generic[Item]):
             tally.looking.add(task.about)
 
     def end_task(self, task: Task, done: Done, made: Sequence[Item] = ()) -> int:
-        """Put down all that came of an agent's work, as one fact; return how many items are new."""
+        """Put down all that came of an agent's work, as one fact; return how many items are new.
+
+        Items beyond `most_items` are left out.
+        """
         done.seq = self._seq = self._seq + 1
         fresh: dict[str, Item] = {}
         for item in made:
+            if len(self.entries) + len(fresh) >= self._said.most_items:
+                break
             name = self.id_of(item)
-            if name not in fresh and not self._known(name, item, fresh):
+            if name in fresh or self._known(name, item, fresh):
+                done.duplicates += 1
+            else:
                 fresh[name] = item
-        done.duplicates = len(made) - len(fresh)
         done.made = [{"id": name, "value": self.plain(item)} for name, item in fresh.items()]
         self._ledger.put(f"task/{task.number}", encode(done, "an agent's work"), input=self._input(task))
         self._apply_done(task, done)
@@ -302,6 +309,8 @@ class Book(Generic[Item]):
     def prefer(self, better: str, worse: str) -> None:
         """Keep a person's own judgement of two items that play."""
         names = [self.entry(name) for name in (better, worse)]
+        if better == worse:
+            raise UserError(f"{self._said.name}: no item is better than itself: {better[:60]}")
         for entry in names:
             if not entry.cleared or entry.withdrawn is not None:
                 raise UserError(f"{self._said.name}: the item {entry.id} does not play")
@@ -309,11 +318,17 @@ class Book(Generic[Item]):
 
     def set_goal(self, goal: str) -> None:
         """Change the goal for all matches that are picked from now on."""
+        if not goal.strip():
+            raise UserError(f"{self._said.name}: the goal is empty: say what is wanted")
         self._change({"goal": goal})
 
     def advise(self, topic: str, text: str) -> None:
         """Keep what a person advises."""
         self._change({"topic": topic, "text": text})
+
+    def stop(self) -> None:
+        """Keep that a person has ended it."""
+        self._change({"stop": True})
 
     def entry(self, name: str) -> Entry[Item]:
         """Return the item of an id. Raises `UserError`."""
@@ -323,10 +338,11 @@ class Book(Generic[Item]):
         return found
 
     def _change(self, change: dict[str, Json]) -> None:
+        change["seq"] = self._seq + 1
+        data = encode(change, "a change of a tournament")  # what has no JSON form changes nothing
         self._seq += 1
         self._changes += 1
-        change["seq"] = self._seq
-        self._ledger.put(f"change/{self._changes}", encode(change, "a change of a tournament"))
+        self._ledger.put(f"change/{self._changes}", data)
         self._apply(change)
 
     def _apply(self, change: Mapping[str, Json]) -> None:
@@ -345,6 +361,8 @@ class Book(Generic[Item]):
             self.posterior.take(better, worse, first_won=True, sharpness=_SURE)
         elif "topic" in change:
             self._advice.append((cast("int", change["seq"]), str(change["topic"]), str(change["text"])))
+        elif "stop" in change:
+            self.stopped = True
         else:
             self.goals.append(str(change["goal"]))
             self.posterior.loosen(_LOOSER)

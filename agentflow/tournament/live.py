@@ -25,7 +25,7 @@ class LiveTournament(Generic[Item]):
     """A tournament under way: `LiveTournament.of(run)`, or of the context of something that it runs.
 
     What is done here is put into the journal and stands after a crash. Raises `UserError` for an id that
-    no item has.
+    no item has, and `RunError` once it has ended.
     """
 
     def __init__(self, play: Play[Item]) -> None:
@@ -44,6 +44,7 @@ class LiveTournament(Generic[Item]):
 
     def add(self, item: Item) -> str:
         """Put an item in; it plays once all gates, if any, let it pass. Return its id, also of one there."""
+        self._play.opened()
         return self._play.add(item, "person")
 
     def read(self, value: Json) -> Item:
@@ -52,34 +53,35 @@ class LiveTournament(Generic[Item]):
 
     def review(self, id: str, text: str) -> None:
         """Let judges see a review of an item."""
-        self._play.book.note(id, text)
+        self._play.opened().note(id, text)
 
     def prefer(self, better: str, worse: str) -> None:
         """Say that one item is better than another: as a verdict, and a sharper one than a judge's."""
-        self._play.book.prefer(better, worse)
+        self._play.opened().prefer(better, worse)
         self._play.wake()
 
     def advise(self, text: str, topic: str = EXPERT) -> None:
         """Tell agents something, such as a direction to go; the last of a topic holds, "" takes it back."""
-        self._play.book.advise(topic, text)
+        self._play.opened().advise(topic, text)
 
     def withdraw(self, id: str, why: str) -> None:
         """Take an item out, as unsafe: it is neither paired nor ranked, and its matches stay known."""
-        self._play.book.withdraw(id, why)
+        self._play.opened().withdraw(id, why)
         self._play.wake()
 
     def set_goal(self, goal: str) -> None:
         """Change the goal of matches picked from now on; verdicts so far count, with less certainty."""
-        self._play.book.set_goal(goal)
+        self._play.opened().set_goal(goal)
         self._play.wake()
 
     def stop(self) -> None:
         """End it now; its report says `stopped`."""
+        self._play.opened()
         self._play.stop()
 
     def restrict(self, sources: Sequence[str]) -> None:
         """Let agents rest on these sources only, told by name; none lets them use all again."""
-        self._play.book.advise("sources", "\n".join(sources))
+        self._play.opened().advise("sources", "\n".join(sources))
 
     @property
     def statistics(self) -> Statistics:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Generic, TypeAlias, TypeVar, cast
 
-from agentflow.errors import EndpointError, LimitExceeded, RemoteProtocolError
+from agentflow.errors import EndpointError, LimitExceeded, RemoteProtocolError, RunError
 from agentflow.runtime.context import Context
 from agentflow.tournament.agenda import TRIES, Agenda, Choice
 from agentflow.tournament.agents import Board, Halt, Look, Make, Reject, Study
@@ -22,7 +22,7 @@ from agentflow.tournament.report import EXPERT, Outcome, Standing, StopReason, T
 from agentflow.tournament.tournament import Tournament
 from agentflow_protocols.chat import Json
 
-__all__ = ["Play"]
+__all__ = ["Play", "until"]
 
 Item = TypeVar("Item")
 
@@ -30,6 +30,8 @@ _Ready: TypeAlias = Callable[[], Coroutine[object, object, None]]
 _SHOWN = 5  # items below the best k in a picture of the ladder
 _TITLE = 80  # columns of an item's title there
 _ANEW = 2  # how often a match that failed is played anew
+_ENDING = 0.02  # the share of a limit of time that is kept for the report
+_LEAST = 0.25  # seconds that are kept at least
 _FAILURES = 3  # of an agent's endpoint in a row: then the run fails
 
 
@@ -46,7 +48,9 @@ class _Worked:
 class Play(Generic[Item]):
     """What is under way, and what is next."""
 
-    def __init__(self, said: Tournament[Item], context: Context[object]) -> None:
+    def __init__(self, said: Tournament[Item], context: Context[object], ending: float = _ENDING) -> None:
+        self._until = until(context, ending)
+        self._closed = False
         self._said = said
         self._context = context
         self.book = Book(said, context.ledger)
@@ -78,16 +82,15 @@ class Play(Generic[Item]):
         self._looked = self.book.counts["judged"] - 1
         if self.book.halted is not None:
             self._reason = "unsafe"
+        elif self.book.stopped:
+            self._reason = "stopped"
 
     async def work(self) -> TournamentReport[Item]:
         """Play to the end."""
-        try:
-            async with asyncio.TaskGroup() as group:
-                await self._dispatch(group)
-                for each in self._tasks:
-                    each.cancel()
-        finally:
-            self._context.state.live = None
+        async with asyncio.TaskGroup() as group:
+            await self._dispatch(group)
+            for each in self._tasks:
+                each.cancel()
         if self._fault is not None:
             raise self._fault
         return self.report()
@@ -96,7 +99,11 @@ class Play(Generic[Item]):
         self._look()
         self._fill(group)
         while not self._over():
-            await self._changed.wait()
+            try:
+                async with asyncio.timeout_at(self._until):
+                    await self._changed.wait()
+            except TimeoutError:
+                self._reason = self._reason or "budget"
             self._changed.clear()
             self._fill(group)
 
@@ -198,6 +205,8 @@ class Play(Generic[Item]):
             if pick.anew >= _ANEW:
                 raise
             return "failed", "", 0
+        except RemoteProtocolError:  # it was asked again already
+            return "void", "", 0
         verdict = result.output.verdict
         return "void" if verdict is None else verdict, result.output.said, result.usage.total_tokens
 
@@ -303,6 +312,17 @@ class Play(Generic[Item]):
 
     # From outside, too.
 
+    def opened(self) -> Book[Item]:
+        """Return the book, for a person to write in. RunError when it has ended."""
+        if self._closed:
+            raise RunError(f"{self._said.name} has ended: what comes now changes nothing")
+        return self.book
+
+    def close(self) -> None:
+        """Let nobody change it any more."""
+        self._closed = True
+        self._context.state.live = None
+
     def add(self, item: Item, source: str) -> str:
         """Take in an item; return its id."""
         entry = self.book.add(item, source)
@@ -314,7 +334,9 @@ class Play(Generic[Item]):
 
     def stop(self) -> None:
         """End it; what is under way doesn't count."""
-        self._reason = self._reason or "stopped"
+        if self._reason is None:
+            self.book.stop()
+            self._reason = "stopped"
         self.wake()
 
     def wake(self) -> None:
@@ -383,3 +405,11 @@ class Play(Generic[Item]):
             return None
         sharpness = self.book.sharpness
         return sharpness["debate"].pays(sharpness["single"], costs["debate"] / costs["single"])
+
+
+def until(context: Context[object], ending: float = _ENDING) -> float | None:
+    """Return when work has to end, such that this share of what time is left remains; None for no limit."""
+    if context.deadline is None:
+        return None
+    left = max(0.0, context.deadline - context.clock.time())
+    return context.deadline - min(left / 2, max(_LEAST, left * ending))

@@ -133,8 +133,11 @@ class Tournament(Generic[Item]):
 
         play: Play[Item] = Play(self, context)
         context.state.live = play
-        play.restore([*self.items, *(input or ())])
-        return await play.work()
+        try:
+            play.restore([*self.items, *(input or ())])
+            return await play.work()
+        finally:
+            play.close()
 
 
 def _agents(

@@ -252,3 +252,10 @@ class Overview(_Form):
         lines = [self.summary]
         lines += [f"- {each.title}: {each.why}" for each in self.directions]
         return "\n".join(lines)
+
+    def in_full(self) -> str:
+        """Return all of it, as a review of safety reads it."""
+        lines = [self.as_text()]
+        for direction in self.directions:
+            lines += [f"Experiment ({direction.title}): {experiment}" for experiment in direction.experiments]
+        return "\n".join([*lines, *(f"Expert: {each.expertise}, {each.why}" for each in self.contacts)])

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias, TypedDict
 
-from agentflow.errors import LimitExceeded, UserError
+from agentflow.errors import ContextOverflow, LimitExceeded, RemoteProtocolError, UserError
 from agentflow.runtime.context import Context
 from agentflow.tournament.agents import Agents, Board, Look, Make, Reject, Study
 from agentflow.tournament.entry import Task
-from agentflow.tournament.play import Play
+from agentflow.tournament.play import Play, until
 from agentflow.tournament.report import Standing
 from agentflow.tournament.scientist.evolution import OPERATORS, Evolution
 from agentflow.tournament.scientist.generation import Generation
@@ -35,6 +36,7 @@ __all__ = ["CoScientist"]
 Chosen: TypeAlias = "Mapping[str, Make[Hypothesis] | Look[Hypothesis] | Study[Hypothesis] | None]"
 
 _CRITIQUE_EVERY, _OVERVIEW_EVERY = 12, 40  # matches
+_ENDING = 0.1  # the share of a limit of time that is kept for the last reviews and the overview
 _KNOWN = 4  # matches after which a hypothesis is reviewed by them, and again after twice as many
 
 
@@ -187,36 +189,52 @@ class CoScientist:
 
         proximity = Proximity(self.embed, self.same, known)
         tournament = self._tournament(proximity)
-        play: Play[Hypothesis] = Play(tournament, context)
+        play: Play[Hypothesis] = Play(tournament, context, _ENDING)
         context.state.live = play
-        own = [Hypothesis.model_validate(each) for each in input or ()]
-        play.restore([*self.hypotheses, *own])
-        await play.work()
-        await self._rechecked(context, play)
+        try:
+            play.restore([*self.hypotheses, *(_own(self.name, each) for each in input or ())])
+            await play.work()
+            final = await self._final(context, play)
+        finally:
+            play.close()
         report = play.report()
-        overview = withheld = None
-        forms: dict[str, str] = {}
-        if report.ranking and report.halted is None:
-            board = play.book.board(Task(0, "report"))
-            overview, withheld, forms = await self._told(context, board)
         plan = report.advice.get(PLAN)
         return ResearchReport(
             report.goal,
             plan_of(plan) if plan else None,
-            overview,
-            report,
+            final.overview,
+            replace(report, faults={**report.faults, **final.faults}),
             proximity.groups(report.ranking),
             self.k,
-            forms,
-            withheld,
+            final.forms,
+            final.withheld,
         )
 
-    async def _rechecked(self, context: Context[object], play: Play[Hypothesis]) -> None:
+    async def _final(self, context: Context[object], play: Play[Hypothesis]) -> _Final:
+        """Review the best anew, and sum up; where nothing more may be spent, with the overview before."""
+        final = _Final()
+        try:
+            async with asyncio.timeout_at(until(context)) as own:
+                await self._rechecked(context, play, final)
+                if play.book.posterior.playing and play.book.halted is None:
+                    await self._sum_up(context, play.book.board(Task(0, "report")), final)
+        except LimitExceeded:
+            pass
+        except TimeoutError:
+            if not own.expired():
+                raise
+        said = play.book.advice().get(OVERVIEW)
+        if said and final.overview is None and final.withheld is None and play.book.halted is None:
+            final.overview = Overview(summary=said, directions=[])
+        return final
+
+    async def _rechecked(self, context: Context[object], play: Play[Hypothesis], final: _Final) -> None:
         """Review the safety of the best anew, unless that was done meanwhile; take out what is unsafe."""
         look = self._agents(Proximity(None, self.same)).get("recheck")
         if not isinstance(look, Look):
             return
         board = play.book.board(Task(0, "report"))
+        goal = len(play.book.goals) - 1
         checked: set[str] = set()
 
         async def recheck(standing: Standing[Hypothesis]) -> None:
@@ -228,12 +246,15 @@ class CoScientist:
                 why = (await context.run(check, None, key=f"recheck-{standing.id}")).output
             except LimitExceeded:
                 return
+            except RemoteProtocolError as error:  # it has passed such a review before
+                final.faults["recheck"] = f"{type(error).__name__}: {error}"
+                return
             if why is not None:
                 play.book.withdraw(standing.id, why)
 
         def left() -> list[Standing[Hypothesis]]:
-            best = play.book.ranking()[: self.k]
-            return [each for each in best if each.id not in checked and each.note("recheck") is None]
+            best = [each for each in play.book.ranking()[: self.k] if each.id not in checked]
+            return [each for each in best if (note := each.note("recheck")) is None or note.goal != goal]
 
         while best := left():
             checked |= {each.id for each in best}
@@ -241,33 +262,48 @@ class CoScientist:
                 for each in best:
                     group.create_task(recheck(each))
 
-    async def _told(
-        self, context: Context[object], board: Board[Hypothesis]
-    ) -> tuple[Overview | None, str | None, dict[str, str]]:
-        """Return the last overview or why it is withheld, and its forms.
-
-        Where nothing more may be spent it is the one before.
-        """
+    async def _sum_up(self, context: Context[object], board: Board[Hypothesis], final: _Final) -> None:
+        """Put down the last overview and its forms, or why it is withheld, or what went wrong."""
         meta, safety = MetaReview(self._lab, self.plan), SafetyReview(self._lab)
 
-        async def final(context: Context[object], input: None) -> Overview:
+        async def overview(context: Context[object], input: None) -> Overview:
             return await meta.final(context, board)
 
         async def checked(context: Context[object], input: str) -> str | None:
-            return await safety.text(context, input)
+            try:
+                return await safety.text(context, input)
+            except RemoteProtocolError:
+                return "its safety could not be reviewed"
 
-        forms: dict[str, str] = {}
         try:
-            overview = (await context.run(final, None, key="overview")).output
-            withheld = (await context.run(checked, overview.as_text(), key="overview-safety")).output
-            if withheld is not None:
-                return None, withheld, forms
+            said = (await context.run(overview, None, key="overview")).output
+            final.withheld = (await context.run(checked, said.in_full(), key="overview-safety")).output
+            if final.withheld is not None:
+                return
+            final.overview = said
             for number, form in enumerate(self.formats, 1):
-                forms[form] = await meta.formatted(context, overview.as_text(), form, f"form-{number}")
-        except LimitExceeded:
-            said = board.advice.get(OVERVIEW)
-            return None if said is None else Overview(summary=said, directions=[]), None, forms
-        return overview, None, forms
+                final.forms[form] = await meta.formatted(context, said.as_text(), form, f"form-{number}")
+        except (RemoteProtocolError, ContextOverflow) as error:
+            final.faults[OVERVIEW] = f"{type(error).__name__}: {error}"
+
+
+@dataclass(slots=True)
+class _Final:
+    """What is said in the end: the overview, in which forms, or why it is withheld; and what failed."""
+
+    overview: Overview | None = None
+    withheld: str | None = None
+    forms: dict[str, str] = field(default_factory=dict)
+    faults: dict[str, str] = field(default_factory=dict)
+
+
+def _own(name: str, value: object) -> Hypothesis:
+    try:
+        return Hypothesis.model_validate(value)
+    except ValueError:
+        raise UserError(
+            f"{name}: the input is hypotheses, with title and statement, not {str(value)[:60]!r}"
+        ) from None
 
 
 class _Options(TypedDict):
