@@ -77,7 +77,7 @@ async def test_the_report_is_a_page_with_pictures_in_which_nothing_that_a_model_
     assert "Leeks are &lt;b&gt;good&lt;/b&gt;." in page
     assert "<i>leeks" not in page
     text = report.as_markdown()
-    assert text.startswith("# Find <i>leeks</i>.\n")
+    assert text.startswith("# Find \\<i>leeks\\</i>.\n")
     for part in ("## Overview", "## The best hypotheses", "## Ranking", "## How it went", "80% between"):
         assert part in text
     best = report.best[0]
@@ -160,7 +160,7 @@ async def test_an_expert_edits_the_goal_adds_reviews_and_restricts_sources_meanw
     assert report.goal == "Find the longest leek."
     assert lab.asked["planning"] == 2
     assert report.best[0].item.statement == "my own"
-    late = lab.told["evolution"][-1]
+    late = lab.told["reflection"][-1]
     assert "Goal: Find the longest leek." in late
     assert "A researcher asks you to mind: Think of winter." in late
     assert "Rest on these sources only: b.txt" in late

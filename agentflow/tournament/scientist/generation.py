@@ -110,7 +110,11 @@ class Generation:
         *parts: str,
         search: bool = False,
     ) -> Sequence[Hypothesis]:
-        told = self._told(board, *parts, self._lab.there(board), f"Give {self._count} hypotheses, or fewer.")
+        own = (
+            f"Others work on this at the same time; you are number {board.number}: find an angle of your own."
+        )
+        wanted = f"Give {self._count} hypotheses, or fewer."
+        told = self._told(board, *parts, self._lab.there(board), own, wanted)
         searched = board if search else None
         made = await self._lab.ask(context, "generation", told, Ideas, key="write", search=searched)
         return [idea.made(method) for idea in made.said()[: self._count]]

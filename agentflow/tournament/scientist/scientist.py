@@ -35,6 +35,7 @@ __all__ = ["CoScientist"]
 
 Chosen: TypeAlias = "Mapping[str, Make[Hypothesis] | Look[Hypothesis] | Study[Hypothesis] | None]"
 
+_AT_ONCE = 2  # calls of one maker at the same time
 _CRITIQUE_EVERY, _OVERVIEW_EVERY = 12, 40  # matches
 _ENDING = 0.1  # the share of a limit of time that is kept for the last reviews and the overview
 _KNOWN = 4  # matches after which a hypothesis is reviewed by them, and again after twice as many
@@ -142,13 +143,13 @@ class CoScientist:
             "proximity": Look(proximity.look, gate=True, memo=True),
             "safety": Look(safety.hypothesis, gate=True, memo=True),
             **self._reviews(),
-            "literature": Make(generation.literature),
-            "debate": Make(generation.debate),
-            "assumptions": Make(generation.assumptions),
-            "expansion": Make(generation.expansion, needs=2),
+            "literature": Make(generation.literature, at_once=_AT_ONCE),
+            "debate": Make(generation.debate, at_once=_AT_ONCE),
+            "assumptions": Make(generation.assumptions, at_once=_AT_ONCE),
+            "expansion": Make(generation.expansion, 2, _AT_ONCE),
         }
         for name, operator in OPERATORS.items():
-            found[name] = Make(Evolution(self._lab, name), needs=max(2, operator.parents))
+            found[name] = Make(Evolution(self._lab, name), max(2, operator.parents), _AT_ONCE)
         found[CRITIQUE] = Study(meta.critique, every=_CRITIQUE_EVERY)
         found[OVERVIEW] = Study(meta.overview, every=_OVERVIEW_EVERY)
         found["monitor"] = Study(safety.monitor, every=_OVERVIEW_EVERY)
