@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from html import escape
 from typing import TypeVar
@@ -12,7 +13,7 @@ import pydantic_core
 from agentflow.tournament.picture import history_picture, rating_picture, title_of
 from agentflow.tournament.report import Standing, TournamentReport
 
-__all__ = ["html_page", "markdown_page"]
+__all__ = ["cell", "html_page", "line", "markdown_page", "prose"]
 
 Item = TypeVar("Item")
 
@@ -22,14 +23,18 @@ _STYLE = (
     "td,th{padding:.2rem .8rem .2rem 0;text-align:left;vertical-align:top}pre{white-space:pre-wrap}"
 )
 
+_TAG = re.compile(r"<(?=[a-zA-Z/!?])")
+_BLOCK = re.compile(r"^(?=[^\S\n]*(?:#|```|~~~|[-=]+[^\S\n]*$))", re.M)
+
 
 def _facts(report: TournamentReport[Item]) -> dict[str, str]:
     bias, spread = report.order_bias
     others = f"{report.void} void, {report.timed_out} timed out, {report.failed} failed"
+    settled = f"{report.settled:.0%} of the best are expected to be truly among them"
     facts = {
         "Ended": report.stop_reason + (f": {report.halted}" if report.halted else ""),
         "Matches": f"{report.judged} judged, {others}",
-        "Settled": f"{report.settled:.0%} of the best are expected to be truly among them",
+        **({"Settled": settled} if len(report.ranking) > 1 else {}),
         "Order bias": f"{bias:+.2f} ± {spread:.2f}, in quality, for what is shown first",
     }
     for name, work in report.work.items():
@@ -42,21 +47,21 @@ def _facts(report: TournamentReport[Item]) -> dict[str, str]:
 
 def markdown_page(report: TournamentReport[Item], k: int = 5) -> str:
     """Return a report as Markdown: how it went, the ranking, and the best `k` with their reviews."""
-    lines = [f"# {_line(report.goal)}", ""]
-    lines += [f"- {name}: {_line(text)}" for name, text in _facts(report).items()]
+    lines = [f"# {line(report.goal)}", ""]
+    lines += [f"- {name}: {line(text)}" for name, text in _facts(report).items()]
     lines += ["", "| | item | quality | 80% | matches | from |", "|---:|---|---:|---|---:|---|"]
     for each in [*report.ranking, *report.withdrawn]:
-        title = _cell(title_of(each.item))
-        shown = title if each.withdrawn is None else f"~~{title}~~ ({_cell(each.withdrawn)})"
+        title = cell(title_of(each.item))
+        shown = title if each.withdrawn is None else f"~~{title}~~ ({cell(each.withdrawn)})"
         low_high = f"{each.low:.2f} to {each.high:.2f}"
         if each.withdrawn is not None and not each.matches:
-            lines.append(f"|  | {shown} |  | never played | 0 | {_cell(each.source)} |")
+            lines.append(f"|  | {shown} |  | never played | 0 | {cell(each.source)} |")
             continue
-        figures = f"{each.quality:.2f} | {low_high} | {each.matches} | {_cell(each.source)}"
+        figures = f"{each.quality:.2f} | {low_high} | {each.matches} | {cell(each.source)}"
         lines.append(f"| {each.rank or ''} | {shown} | {figures} |")
     for each in report.ranking[:k]:
-        lines += ["", f"## {each.rank}. {_line(title_of(each.item))[:80]}", "", _whole(each)]
-        lines += ["", *(f"- {note.by}: {_line(note.text)}" for note in each.notes)]
+        lines += ["", f"## {each.rank}. {line(title_of(each.item))[:80]}", "", prose(_whole(each))]
+        lines += ["", *(f"- {note.by}: {line(note.text)}" for note in each.notes)]
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -91,8 +96,20 @@ def _short(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def _cell(text: str) -> str:
-    return _line(text).replace("|", "\\|")
+def prose(text: str, *, blocks: bool = False) -> str:
+    """Return a text for a Markdown page in which it is no HTML; nor, without `blocks`, a heading or code."""
+    text = _TAG.sub(r"\<", text)
+    return text if blocks else _BLOCK.sub(r"\\", text)
+
+
+def line(text: str) -> str:
+    """Return a text as one line of a Markdown page, in which it is no HTML."""
+    return _TAG.sub(r"\<", _line(text))
+
+
+def cell(text: str) -> str:
+    """Return a text for a cell of a table of a Markdown page."""
+    return line(text).replace("|", "\\|")
 
 
 def _line(text: str) -> str:

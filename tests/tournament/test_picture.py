@@ -230,10 +230,10 @@ def test_a_report_is_a_page_in_which_what_items_say_is_text(report: TournamentRe
 def test_a_report_is_markdown_too(report: TournamentReport[object]) -> None:
     lines = report.as_markdown().splitlines()
     assert lines[0] == "# soup & stew"
-    assert "| 1 | a <soup> \\| with leek | 2.00 | 1.50 to 2.70 | 0 | given |" in lines
+    assert "| 1 | a \\<soup> \\| with leek | 2.00 | 1.50 to 2.70 | 0 | given |" in lines
     assert "|  | ~~hemlock~~ (it is poisonous \\| really) | 1.70 | 1.20 to 2.40 | 3 | given |" in lines
     assert "title: plain" in lines
-    assert "- critic: <b>salty</b>" in lines
+    assert "- critic: \\<b>salty\\</b>" in lines
 
 
 def test_a_report_of_nothing_is_a_page_too() -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from agentflow.tournament.pages import cell, line, prose
 from agentflow.tournament.report import EXPERT, Standing, TournamentReport
-from agentflow.tournament.scientist.hypothesis import Hypothesis, Overview, ResearchPlan
+from agentflow.tournament.scientist.hypothesis import Direction, Hypothesis, Overview, ResearchPlan
 
 __all__ = ["ResearchReport", "shown"]
 
@@ -42,6 +43,11 @@ class ResearchReport:
         """The best `k`."""
         return self.tournament.ranking[: self.k]
 
+    def named(self, direction: Direction) -> list[str]:
+        """Return the titles of a direction's hypotheses that are in the ranking."""
+        titles = {each.id: each.item.title for each in self.tournament.ranking}
+        return [titles[name.strip("[]` ")] for name in direction.hypotheses if name.strip("[]` ") in titles]
+
     @property
     def ended(self) -> str:
         """Why it ended, in words."""
@@ -59,65 +65,69 @@ class ResearchReport:
         return page(self)
 
     def _markdown(self) -> Iterator[str]:
-        yield f"# {_line(self.goal)}\n"
+        yield f"# {line(self.goal)}\n"
         if self.plan is not None:
-            yield self.plan.as_text().replace("\n", "\n\n") + "\n"
+            yield prose(self.plan.as_text()).replace("\n", "\n\n") + "\n"
         yield from self._told_overview()
         yield "## The best hypotheses\n"
         for standing in self.best:
             yield from self._hypothesis(standing)
         if not self.best:
-            yield f"There are none: {self.ended}.\n"
+            yield f"There are none: {line(self.ended)}.\n"
         for form, text in self.formats.items():
-            yield f"## {_line(form)}\n\n{text}\n"
+            yield f"## {line(form)}\n\n{prose(text, blocks=True)}\n"
         yield from self._ranking()
         yield from self._course()
 
     def _told_overview(self) -> Iterator[str]:
         if self.withheld is not None:
-            yield f"The overview is withheld: {self.withheld}\n"
+            yield f"The overview is withheld: {line(self.withheld)}\n"
         if self.overview is None:
             return
-        yield f"## Overview\n\n{self.overview.summary}\n"
+        yield f"## Overview\n\n{prose(self.overview.summary)}\n"
         for direction in self.overview.directions:
-            yield f"### {_line(direction.title)}\n\n{direction.why}\n"
-            yield from (f"- {experiment}" for experiment in direction.experiments)
+            yield f"### {line(direction.title)}\n\n{prose(direction.why)}\n"
+            yield from (f"- {line(experiment)}" for experiment in direction.experiments)
+            if named := self.named(direction):
+                yield f"\nHypotheses: {line('; '.join(named))}"
             yield ""
         if self.overview.contacts:
             yield "Who should judge it:\n"
-            yield from (f"- {each.expertise}: {each.why}" for each in self.overview.contacts)
+            yield from (f"- {line(each.expertise)}: {line(each.why)}" for each in self.overview.contacts)
             yield ""
 
     def _hypothesis(self, standing: Standing[Hypothesis]) -> Iterator[str]:
         item = standing.item
         interval = f"{standing.quality:.2f} (80% between {standing.low:.2f} and {standing.high:.2f})"
-        yield f"### {standing.rank}. {_line(item.title)}\n"
-        yield f"{item.statement}\n"
+        yield f"### {standing.rank}. {line(item.title)}\n"
+        yield f"{prose(item.statement)}\n"
         for name, text in (("Mechanism", item.mechanism), ("Test", item.test)):
             if text:
-                yield f"**{name}.** {text}\n"
+                yield f"**{name}.** {prose(text)}\n"
         if item.sources:
-            yield "\n".join(f"- {source}" for source in item.sources) + "\n"
-        made = f"`{standing.id}`, {item.method}" + (f" of {', '.join(item.parents)}" if item.parents else "")
+            yield "\n".join(f"- {line(source)}" for source in item.sources) + "\n"
+        made = f"`{standing.id}`, {line(item.method)}" + (
+            f" of {', '.join(item.parents)}" if item.parents else ""
+        )
         yield f"Quality {interval} after {standing.matches} matches; {made}.\n"
         for note in shown(standing):
-            yield f"> **{note[0]}.** " + note[1].replace("\n", "\n> ") + "\n"
+            yield f"> **{note[0]}.** " + prose(note[1]).replace("\n", "\n> ") + "\n"
 
     def _ranking(self) -> Iterator[str]:
         yield "## Ranking\n"
         yield "| | hypothesis | quality | 80% | matches | made by |\n|---|---|---|---|---|---|"
         for each in self.tournament.ranking:
             low, high = f"{each.low:.2f}", f"{each.high:.2f}"
-            title = _line(each.item.title).replace("|", "\\|")
+            title = cell(each.item.title)
             yield (
                 f"| {each.rank} | {title} | {each.quality:.2f} | {low} to {high} | {each.matches} |"
-                f" {each.item.method} |"
+                f" {cell(each.item.method)} |"
             )
         yield ""
         if self.tournament.withdrawn:
             yield "Taken out:\n"
             for each in self.tournament.withdrawn:
-                yield f"- {_line(each.item.title)} (`{each.id}`): {each.withdrawn}"
+                yield f"- {line(each.item.title)} (`{each.id}`): {line(each.withdrawn or '')}"
             yield ""
         alike = [group for group in self.groups if len(group) > 1]
         if alike:
@@ -128,8 +138,8 @@ class ResearchReport:
     def _course(self) -> Iterator[str]:
         told = self.tournament
         yield "## How it went\n"
-        sure = f"{told.settled:.0%} of the best {self.k} are expected to be right"
-        yield f"It ended because {self.ended}; {sure}.\n"
+        sure = f"; {told.settled:.0%} of the best {self.k} are expected to be right"
+        yield f"It ended because {line(self.ended)}{sure if len(told.ranking) > 1 else ''}.\n"
         bias, deviation = told.order_bias
         yield (
             f"{told.judged} matches had a verdict, {told.void} none, {told.timed_out} timed out,"
@@ -140,7 +150,7 @@ class ResearchReport:
             yield f"| {name} | {calls} | {tokens} | {made} | {best} |"
         yield ""
         for name, fault in told.faults.items():
-            yield f"- {name} failed: {fault}"
+            yield f"- {name} failed: {line(fault)}"
 
     def agents(self) -> Iterator[tuple[str, int, int, str, str]]:
         """Yield each agent that worked, its calls and tokens, what it made, and how much of that is best."""
@@ -159,7 +169,3 @@ def shown(standing: Standing[Hypothesis]) -> list[tuple[str, str]]:
 
     last = {note.by: note for note in standing.notes if note.by not in HIDDEN}
     return [(note.by, note.text) for note in standing.notes if note.by == EXPERT or last.get(note.by) is note]
-
-
-def _line(text: str) -> str:
-    return " ".join(text.split())
