@@ -16,7 +16,7 @@ from agentflow.tournament.agents import Look, Make, Study
 from agentflow.tournament.book import Book
 from agentflow.tournament.entry import Tally
 from agentflow.tournament.pairing import Pairs, ladder, swiss
-from agentflow.tournament.report import Standing
+from agentflow.tournament.report import Note, Standing
 from agentflow.tournament.supervisor import Statistics, Work, WorkKind
 from agentflow.tournament.tournament import Tournament
 
@@ -124,15 +124,21 @@ class Agenda(Generic[Item]):
             free = tally.under_way < make.at_once and self.room() > 0
             if playing >= make.needs and free and not self._resting(tally):
                 due[name] = []
-        if self._said.looks:
-            standings = self._book.ranking()
-            for name, look in self._said.looks.items():
-                if ids := [each.id for each in standings if self._look_due(name, look, each)]:
-                    due[name] = ids
+        due |= self._looks_due()
         for name, study in self._said.studies.items():
             if self._study_due(name, study) and not self._book.tallies[name].under_way:
                 due[name] = []
         return due
+
+    def _looks_due(self) -> dict[str, list[str]]:
+        looks = [(name, look, self._book.tallies[name]) for name, look in self._said.looks.items()]
+        found: dict[str, list[str]] = {name: [] for name, _, _ in looks}
+        for standing in self._book.ranking() if looks else ():
+            last = {note.by: note for note in standing.notes}
+            for name, look, tally in looks:
+                if self._look_due(look, tally, standing, last.get(name)):
+                    found[name].append(standing.id)
+        return {name: ids for name, ids in found.items() if ids}
 
     def _unread(self, due: Mapping[str, list[str]]) -> dict[str, list[str]]:
         """Return the looks that are due at one of the best k for the first time: what is not left undone."""
@@ -169,11 +175,9 @@ class Agenda(Generic[Item]):
         making = sum(self._book.tallies[name].under_way for name in self._said.makes)
         return self._said.most_items - len(self._book.entries) - making
 
-    def _look_due(self, name: str, look: Look[Item], standing: Standing[Item]) -> bool:
-        tally = self._book.tallies[name]
+    def _look_due(self, look: Look[Item], tally: Tally, standing: Standing[Item], note: Note | None) -> bool:
         if standing.id in tally.looking or tally.failed_at.get(standing.id, 0) >= TRIES:
             return False
-        note = standing.note(name)
         fresh = note is not None and note.goal == len(self._book.goals) - 1
         if note is not None and fresh and (not look.again or standing.matches < note.matches + look.again):
             return False
