@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Generic, TypeAlias, TypeVar, cast
 
 from agentflow.errors import EndpointError, LimitExceeded, RemoteProtocolError, RunError
 from agentflow.runtime.context import Context
+from agentflow.runtime.ledger import decode
 from agentflow.tournament.agenda import TRIES, Agenda, Choice
 from agentflow.tournament.agents import Board, Halt, Look, Make, Reject, Study
 from agentflow.tournament.book import Book
@@ -20,7 +21,7 @@ from agentflow.tournament.pairing import Pairs
 from agentflow.tournament.picture import cut, title_of
 from agentflow.tournament.report import EXPERT, Outcome, Standing, StopReason, TournamentReport
 from agentflow.tournament.tournament import Tournament
-from agentflow_protocols.chat import Json
+from agentflow_protocols.chat import Json, Usage
 
 __all__ = ["Play", "until"]
 
@@ -67,6 +68,7 @@ class Play(Generic[Item]):
     def restore(self, items: Sequence[Item]) -> None:
         """Read what the journal knows, and take in the items that it does not."""
         running, failed, tasks = self.book.restore()
+        self._charge()
         for pick in running:
             self.book.tallies["match"].under_way += 1
             self._waiting.append(self._match(pick))
@@ -84,6 +86,22 @@ class Play(Generic[Item]):
             self._reason = "unsafe"
         elif self.book.stopped:
             self._reason = "stopped"
+
+    def _charge(self) -> None:
+        """Count again what was spent before a crash on what has ended, so that limits hold over both runs."""
+        state = self._context.state
+        for kind, count in (("match", self.book.picks), ("task", self.book.tasks)):
+            for number in range(1, count + 1):
+                fact = state.ledger.find(f"{kind}/{number}")
+                record = state.records.get(f"{state.id}/{kind}-{number}")
+                if fact is None or fact.status != "ok" or record is None or record.row.output is None:
+                    continue  # what goes on counts itself
+                told = cast("Mapping[str, object]", decode(record.row.output))
+                usage = Usage(**cast("Mapping[str, int]", told["usage"]))
+                if usage.requests:
+                    state.budget.charge(usage, cast("float | None", told["cost"]))
+                for _ in range(usage.requests - 1):  # a turn each
+                    state.budget.charge(Usage(), 0.0)
 
     async def work(self) -> TournamentReport[Item]:
         """Play to the end."""

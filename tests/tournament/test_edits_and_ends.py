@@ -213,3 +213,22 @@ async def test_an_overview_that_no_model_can_write_costs_only_itself() -> None:
         assert (report.overview, report.withheld) == (None, withheld)
         assert ("overview" in report.tournament.faults) == fault
         assert report.best
+
+
+@virtual
+async def test_a_limit_holds_over_a_crash(tmp_path: Path) -> None:
+    lab = ScriptedLab()
+    scientist = CoScientist(
+        "Find leeks.", model=lab.model, most_hypotheses=12, max_matches=300, stop_overlap=None, concurrency=4
+    )
+    limits = Limits(turns=90)
+    async with Runtime(tmp_path / "runs.db") as runtime:
+        async with runtime.start(scientist, key="leeks", limits=limits) as run:
+            async for _ in run:
+                if sum(lab.asked.values()) >= 70:
+                    break
+    async with Runtime(tmp_path / "runs.db") as runtime:
+        result = await runtime.run(scientist, key="leeks", limits=limits)
+    assert result.output.tournament.stop_reason == "budget"
+    assert 90 <= sum(lab.asked.values()) <= 90 + 2 * 4
+    assert result.usage.requests >= 90
