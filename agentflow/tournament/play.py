@@ -30,6 +30,7 @@ Item = TypeVar("Item")
 _Ready: TypeAlias = Callable[[], Coroutine[object, object, None]]
 _SHOWN = 5  # items below the best k in a picture of the ladder
 _TITLE = 80  # columns of an item's title there
+_FAULT = 300  # characters of what went wrong that a report tells
 _ANEW = 2  # how often a match that failed is played anew
 _ENDING = 0.02  # the share of a limit of time that is kept for the report
 _LEAST = 0.25  # seconds that are kept at least
@@ -271,7 +272,7 @@ class Play(Generic[Item]):
             result = await self._context.run(work, None, key=f"task-{task.number}")
         except (EndpointError, RemoteProtocolError) as error:
             fault = error
-            done.failed = f"{type(error).__name__}: {error}"
+            done.failed = " ".join(f"{type(error).__name__}: {error}".split())[:_FAULT]
             done.unanswered = isinstance(error, EndpointError)
             self._fail(task, done)
         else:

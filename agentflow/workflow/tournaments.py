@@ -62,6 +62,7 @@ _EVOLVED = 2  # items that play before `evolve` is asked
 _MOST_HYPOTHESES, _RESEARCH_TIMEOUT = 48, 600.0  # where a file says nothing
 _TITLE = 80  # characters of the title of a hypothesis that is given as a text
 _LEFT = 30  # items of a ranking that an agent without a prompt is told
+_SHOWN = 4_000  # characters of an item, or of advice, that an agent without a prompt is told
 
 
 @dataclass(slots=True)
@@ -432,11 +433,16 @@ def _why(
 def _told(board: Board[Item]) -> str:
     """Return a board as an agent without a prompt is told it."""
     lines = [f"Goal: {board.goal}"]
-    lines += [f"Advice ({name}): {text}" for name, text in board.advice.items() if text]
+    lines += [f"Advice ({name}): {_set_off(text)}" for name, text in board.advice.items() if text]
     if board.ranking:
-        shown = [f"{each.rank}. {_text(_plain(each.item))}" for each in board.ranking[:_LEFT]]
+        shown = [f"{each.rank}. {_set_off(_text(_plain(each.item)))}" for each in board.ranking[:_LEFT]]
         lines.append("The ranking so far, best first:\n" + "\n".join(shown))
     return "\n\n".join(lines)
+
+
+def _set_off(text: str) -> str:
+    """Return a text cut, its further lines set in, so that none looks like a part of a prompt."""
+    return "\n   ".join(text[:_SHOWN].splitlines())
 
 
 def _plain(value: object) -> Json:
