@@ -23,7 +23,7 @@ from agentflow.tournament.report import EXPERT, Outcome, Standing, StopReason, T
 from agentflow.tournament.tournament import Tournament
 from agentflow_protocols.chat import Json, Usage
 
-__all__ = ["Play", "until"]
+__all__ = ["Play", "late", "until"]
 
 Item = TypeVar("Item")
 
@@ -118,10 +118,7 @@ class Play(Generic[Item]):
         self._look()
         self._fill(group)
         while not self._over():
-            try:
-                async with asyncio.timeout_at(self._until):
-                    await self._changed.wait()
-            except TimeoutError:
+            if await late(self._changed, self._until):
                 self._reason = self._reason or "budget"
             self._changed.clear()
             self._fill(group)
@@ -424,6 +421,16 @@ class Play(Generic[Item]):
             return None
         sharpness = self.book.sharpness
         return sharpness["debate"].pays(sharpness["single"], costs["debate"] / costs["single"])
+
+
+async def late(changed: asyncio.Event, until: float | None) -> bool:
+    """Wait until something has changed, at most until a time of the clock; return whether that has come."""
+    try:
+        async with asyncio.timeout_at(until):
+            await changed.wait()
+    except TimeoutError:
+        return True
+    return False
 
 
 def until(context: Context[object], ending: float = _ENDING) -> float | None:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar, cast
 from agentflow.errors import EndpointError, LimitExceeded, RunError, UserError
 from agentflow.runtime.ledger import decode, encode
 from agentflow.tournament.judging import Match, Verdict, judged
+from agentflow.tournament.play import late, until
 from agentflow.tournament.population import Copy, EndReason, Member, Population, PopulationReport, Scored
 from agentflow.tournament.posterior import Posterior
 from agentflow_protocols.chat import Json
@@ -127,7 +128,8 @@ class Training(Generic[Value]):
                 self._ending = True
                 self._line_up([each for each in self._members if self._due(each) is not None])
                 continue
-            await self._changed.wait()
+            if await late(self._changed, until(self._context)):
+                self._reason = self._reason or "budget"
             self._changed.clear()
 
     def _over(self) -> bool:

@@ -12,7 +12,7 @@ from virtual import virtual
 from agentflow import Context, Limits, Runtime
 from agentflow.errors import LimitExceeded, RemoteProtocolError, RunError, UserError
 from agentflow.testing import FakeEndpoint
-from agentflow.tournament import Board, LiveTournament, Make, Match, Tournament
+from agentflow.tournament import Board, LiveTournament, Make, Match, Population, Tournament
 from agentflow.tournament.scientist import CoScientist, Hypothesis
 from agentflow_protocols.chat import ChatRequest
 
@@ -232,3 +232,18 @@ async def test_a_limit_holds_over_a_crash(tmp_path: Path) -> None:
     assert result.output.tournament.stop_reason == "budget"
     assert 90 <= sum(lab.asked.values()) <= 90 + 2 * 4
     assert result.usage.requests >= 90
+
+
+@virtual
+async def test_a_population_whose_time_is_up_gives_its_report_too() -> None:
+    async def step(context: Context[object], member: int) -> int:
+        await asyncio.sleep(1)
+        return member + 1
+
+    async def score(context: Context[object], member: int) -> float:
+        return float(member)
+
+    population = Population([0, 10], step=step, score=score, ready=5, steps=1_000)
+    async with Runtime() as runtime:
+        report = (await runtime.run(population, limits=Limits(time=20.0))).output
+    assert (report.stop_reason, report.best.steps) == ("budget", 19)
