@@ -223,6 +223,10 @@ class Play(Generic[Item]):
             return "failed", "", 0
         except RemoteProtocolError:  # it was asked again already
             return "void", "", 0
+        except LimitExceeded:
+            if self._spent():
+                raise
+            return "void", "", 0
         verdict = result.output.verdict
         return "void" if verdict is None else verdict, result.output.said, result.usage.total_tokens
 
@@ -267,7 +271,9 @@ class Play(Generic[Item]):
         fault: Exception | None = None
         try:
             result = await self._context.run(work, None, key=f"task-{task.number}")
-        except (EndpointError, RemoteProtocolError) as error:
+        except (EndpointError, RemoteProtocolError, LimitExceeded) as error:
+            if isinstance(error, LimitExceeded) and self._spent():
+                raise
             fault = error
             done.failed = " ".join(f"{type(error).__name__}: {error}".split())[:_FAULT]
             done.unanswered = isinstance(error, EndpointError)
@@ -286,6 +292,15 @@ class Play(Generic[Item]):
         if done.halt is not None:
             self._reason = self._reason or "unsafe"
         self._tell(task, "failed" if fault else "ended", new)
+
+    def _spent(self) -> bool:
+        """Return whether a limit of the run is reached, not one that a judge or an agent has for itself."""
+        deadline = self._context.deadline
+        try:
+            self._context.budget.check()
+        except LimitExceeded:
+            return True
+        return deadline is not None and self._context.clock.time() >= deadline
 
     def _down(self, task: Task, fault: Exception) -> bool:
         """Return whether an agent has failed too often for the run to go on."""

@@ -247,3 +247,24 @@ async def test_a_population_whose_time_is_up_gives_its_report_too() -> None:
     async with Runtime() as runtime:
         report = (await runtime.run(population, limits=Limits(time=20.0))).output
     assert (report.stop_reason, report.best.steps) == ("budget", 19)
+
+
+@virtual
+async def test_a_limit_that_a_judge_or_an_agent_has_for_itself_ends_no_more_than_its_own_work() -> None:
+    async def think(context: Context[object], input: None) -> str:
+        await asyncio.sleep(10)
+        return "first"
+
+    async def judge(context: Context[object], match: Match[str]) -> str:
+        limits = Limits(time=1.0) if match.number == 1 else None
+        return (await context.run(think, None, key="think", limits=limits)).output
+
+    async def make(context: Context[object], board: Board[str]) -> list[str]:
+        await context.run(think, None, key="think", limits=Limits(time=1.0))
+        return []
+
+    tournament = Tournament("soup", judge=judge, items=LEEKS, generate=make, max_matches=5, concurrency=2)
+    async with Runtime() as runtime:
+        report = (await runtime.run(tournament)).output
+    assert (report.judged, report.void, report.stop_reason) == (4, 1, "max_matches")
+    assert report.faults["generate"].startswith("LimitExceeded: ")
