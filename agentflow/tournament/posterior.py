@@ -292,7 +292,7 @@ class Posterior(Generic[Item]):
         """Return draws of all qualities, a row each, with columns as in `items`; withdrawn ones are -inf."""
         size = len(self._items) + 1
         plain = rng.standard_normal((count, size))
-        drawn: NDArray[numpy.float64] = self._np.einsum("ij,kj->ik", plain, self._root[1:size, :size])
+        drawn: NDArray[numpy.float64] = plain @ self._root[1:size, :size].T
         drawn += self._mean[1:size]
         drawn[:, self._out] = -math.inf
         return drawn

@@ -176,4 +176,4 @@ def test_a_wrong_wish_is_told(wish: Wish, told: str) -> None:
 
 def test_the_suite_lists_its_measures() -> None:
     names = [measure.name for measure in load_suite("overcooked").measures]
-    assert names == ["kitchen", "modes", "intervals", "stale guard", "wall"]
+    assert names == ["kitchen", "modes", "foresight", "intervals", "stale guard", "wall"]

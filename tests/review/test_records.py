@@ -212,15 +212,15 @@ def test_files_that_hold_no_records(tmp_path: Path, name: str, text: str | bytes
         read_records(tmp_path / "none.csv")
 
 
-def test_a_hundred_thousand_records(tmp_path: Path) -> None:
+def test_many_thousand_records(tmp_path: Path) -> None:
     one = "TY  - JOUR\nTI  - Soup {n}\nAU  - Leek, A.\nAU  - Pot, B.\nAB  - We boil.\n  More.\nER  - \n\n"
     file = tmp_path / "a.ris"
-    file.write_text("".join(one.replace("{n}", str(n)) for n in range(100_000)))
+    file.write_text("".join(one.replace("{n}", str(n)) for n in range(25_000)))
     began = time.process_time()
     records = read_records(file)
     seconds = time.process_time() - began
-    assert (len(records), records[-1].title) == (100_000, "Soup 99999")
-    assert seconds < 20
+    assert (len(records), records[-1].title) == (25_000, "Soup 24999")
+    assert seconds < 5
     wide = "TY  - JOUR\n" + "AU  - Leek, A.\n" * 50_000 + "AB  - x\n" + "more\n" * 50_000 + "ER  - \n"
     began = time.process_time()
     (record,) = read(tmp_path, "wide.ris", wide)
