@@ -38,7 +38,7 @@ def _kitchens(count: int) -> list[Instance]:
 
 
 def _crowd(setting: Setting) -> Sequence[Figure]:
-    few, many = (4, 40) if setting.quick else (100, 500)
+    few, many = (4, 24) if setting.quick else (100, 500)
     alone, together = _in_a_process(few), _in_a_process(many)
     return [
         Figure("episodes at once", many),
@@ -88,7 +88,7 @@ def play_crowd(count: int) -> None:
 
 
 def _killed(setting: Setting) -> Sequence[Figure]:
-    episodes_, kills = (40, 1) if setting.quick else (500, 5)
+    episodes_, kills = (20, 1) if setting.quick else (500, 5)
     chance = random.Random(7)
     knowing = Knowing(_kitchens(episodes_))
     with LoopbackServer(lambda body: _answer(knowing, body)) as server, tempfile.TemporaryDirectory() as at:
