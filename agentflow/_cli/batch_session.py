@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -141,16 +141,26 @@ class _Hand:
             self._leave()
         elif self.presses == 1:
             self.view.say("stopping once the prompts under way are answered; Ctrl-C again leaves them")
-            self.tasks += (asyncio.create_task(self.run.pause(stop=True)),)
+            self._after(self.run, self.run.pause(stop=True))
         elif self.presses == 2:
-            self.tasks += (asyncio.create_task(self.run.cancel("Ctrl-C")),)
+            self._after(self.run, self.run.cancel("Ctrl-C"))
 
     def end(self, caught: signal.Signals) -> None:
         self.ended = caught
         if self.run is None or self.run.status not in ("running", "paused"):
             self._leave()
         else:
-            self.tasks += (asyncio.create_task(self.run.cancel(caught.name)),)
+            self._after(self.run, self.run.cancel(caught.name))
+
+    def _after(self, run: Run[BatchReport], ending: Coroutine[object, object, None]) -> None:
+        """End a run; where it had come to its end meanwhile, end what would begin the next."""
+
+        async def ended() -> None:
+            await ending
+            if run.status == "succeeded":
+                self._leave()
+
+        self.tasks += (asyncio.create_task(ended()),)
 
     def _leave(self) -> None:
         """End what waits for its next batch."""
@@ -176,6 +186,7 @@ async def _main(stage: Stage, show: Show) -> int:
         if not (hand.presses or hand.ended):
             raise
     finally:
+        hand.work = None  # it has ended
         for caught in (signal.SIGINT, *_ENDING):
             loop.remove_signal_handler(caught)
         if hand.tasks:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import json
 import os
@@ -11,8 +12,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
+from anyio import fail_after
 
 from agentflow._cli import run_command
+from agentflow._cli.batch_session import BatchView, Show, _Hand
 from agentflow.testing import LoopbackServer
 from agentflow_protocols.chat import Json
 from tests.batch.conftest import AGENTFLOW, Lab, asks
@@ -180,6 +183,32 @@ def test_watch_passes_by_what_another_process_runs(lab: Lab, server: LoopbackSer
     assert len(lab.lines(name="other")) == 1
     assert run_command(watch) == 0
     assert not file.exists()
+
+
+@pytest.mark.parametrize("how", ["SIGTERM", "Ctrl-C", "Ctrl-C twice"])
+async def test_a_signal_at_the_very_end_of_a_batch_is_not_lost(how: str) -> None:
+    class Ending:
+        """A run that has succeeded by the time that it is told to end."""
+
+        status = "running"
+
+        async def cancel(self, reason: str = "") -> None:
+            self.status = "succeeded"
+
+        async def pause(self, *, stop: bool = False) -> None:
+            if how == "Ctrl-C":
+                self.status = "succeeded"
+
+    watch = asyncio.create_task(asyncio.Event().wait())
+    hand = _Hand(BatchView(Show(quiet=True)), watch)
+    hand.follow(Ending())  # type: ignore[arg-type]
+    if how == "SIGTERM":
+        hand.end(signal.SIGTERM)
+    for _ in range({"SIGTERM": 0, "Ctrl-C": 1, "Ctrl-C twice": 2}[how]):
+        hand.stop()
+    with fail_after(5):
+        await asyncio.wait([watch, *hand.tasks])
+    assert watch.cancelled()
 
 
 @pytest.mark.parametrize(("sent", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
