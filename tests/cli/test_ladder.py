@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import json
-import os
-import pty
 import re
-import struct
 import subprocess
 import sys
-import termios
 from pathlib import Path
 
 import pytest
+from terminal import in_terminal
 from typer.testing import CliRunner
 from virtual import virtual
 
@@ -262,28 +258,9 @@ def test_a_check_says_how_much_it_may_come_to(tmp_path: Path) -> None:
 
 
 def test_the_example_is_drawn_in_a_terminal(tmp_path: Path) -> None:
-    primary, secondary = pty.openpty()
-    fcntl.ioctl(secondary, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 110, 0, 0))
-    environment = {**os.environ, "TERM": "xterm"}
-    for name in ("NO_COLOR", "COLUMNS", "LINES"):
-        environment.pop(name, None)
-    words = [*RUN, EXAMPLE, "--no-journal", "--speed", "6"]
-    process = subprocess.Popen(
-        words, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=secondary, text=True
-    )
-    os.close(secondary)
-    seen = b""
-    try:
-        while piece := os.read(primary, 65536):
-            seen += piece
-    except OSError:
-        pass
-    assert process.stdout is not None
-    output = json.loads(process.stdout.read())
-    process.stdout.close()
-    assert process.wait() == 0
-    os.close(primary)
-    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", seen.decode(errors="replace"))
+    shown, printed = in_terminal([*RUN, EXAMPLE, "--no-journal", "--speed", "6"], tmp_path)
+    output = json.loads(printed)
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown)
     assert "settled (ends at 70% when no more is made)" in text
     assert re.search(r"━●━+ +-?\d\.\d\d ± \d\.\d\d +\d+ (given|evolve|cook)", text)
     assert re.search(r"evolve +\d at work", text)

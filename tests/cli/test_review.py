@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import csv
-import fcntl
 import json
-import os
-import pty
 import shutil
 import signal
-import struct
 import subprocess
 import sys
-import termios
 from pathlib import Path
 
 import pytest
+from terminal import in_terminal
 from typer.testing import CliRunner
 
 from agentflow._cli.app import make_app
@@ -72,26 +68,7 @@ def test_check_tells_how_much_there_is_to_do(here: Path) -> None:
 
 
 def test_rounds_are_bars_in_a_terminal(here: Path) -> None:
-    primary, secondary = pty.openpty()
-    fcntl.ioctl(secondary, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 110, 0, 0))
-    environment = {**os.environ, "TERM": "xterm"}
-    environment.pop("NO_COLOR", None)
-    process = subprocess.Popen(
-        [*COMMAND, "run", "review.yaml", "--no-journal", "--speed", "4"],
-        env=environment,
-        stdout=subprocess.DEVNULL,
-        stderr=secondary,
-    )
-    os.close(secondary)
-    shown = b""
-    try:
-        while piece := os.read(primary, 65536):
-            shown += piece
-    except OSError:
-        pass
-    assert process.wait() == 0
-    os.close(primary)
-    text = shown.decode(errors="replace")
+    text, _ = in_terminal([*COMMAND, "run", "review.yaml", "--no-journal", "--speed", "4"], here)
     assert "entered 40  done 40  disputed 9" in text
     assert "40 of 40 rows done" in text
     assert "16 looks" in text

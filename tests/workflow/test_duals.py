@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import pty
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from terminal import in_terminal
 from typer.testing import CliRunner
 
 from agentflow._cli import game
@@ -281,26 +280,7 @@ def test_a_game_is_drawn_in_a_terminal_and_told_in_lines_elsewhere(tmp_path: Pat
     ]
     code = "import sys; from agentflow._cli import main; main()"
     command[1:3] = ["-c", code]
-    primary, secondary = pty.openpty()
-    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "100", "LINES": "30"}
-    environment.pop("NO_COLOR", None)
-    process = subprocess.Popen(
-        [*command, "--speed", "60"],
-        cwd=tmp_path,
-        env=environment,
-        stdout=subprocess.DEVNULL,
-        stderr=secondary,
-    )
-    os.close(secondary)
-    shown = b""
-    try:
-        while piece := os.read(primary, 65536):
-            shown += piece
-    except OSError:
-        pass
-    assert process.wait() == 0
-    os.close(primary)
-    text = shown.decode(errors="replace")
+    text, _ = in_terminal([*command, "--speed", "60"], tmp_path)
     assert "tick 240 of 240" in text
     assert "☻" in text
     assert "planner thinks for" in text

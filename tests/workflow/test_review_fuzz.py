@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import copy
-import json
-import tempfile
 from pathlib import Path
 
+from checked_file import checked_file
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agentflow.tools import schema_faults
-from agentflow.workflow import check_workflow
 from agentflow_protocols.chat import Json
 from agentflow_protocols.schemas import schema_of
 from agentflow_protocols.workflow import read_document
@@ -101,19 +99,7 @@ def test_any_change_is_told_with_its_place_or_is_none(
                 del inner[place[-1]]  # type: ignore[arg-type]
             else:
                 inner[place[-1]] = wrong  # type: ignore[index, call-overload]
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "w.yaml"
-        path.write_text(json.dumps(file_of(review), indent=1))
-        (Path(folder) / "r.csv").write_text("id,title\na,Soup\n")
-        (Path(folder) / "s.yaml").write_text("- text: hi\n")
-        parsed = check_workflow(path)
-        lines = path.read_text().splitlines()
-        for problem in parsed.problems:
-            assert 1 <= problem.line <= len(lines)
-            assert 1 <= problem.column <= len(lines[problem.line - 1]) + 1
-            assert "\n" not in problem.message
-        if not parsed.problems:
-            assert schema_faults(file_of(review), SCHEMA) == []
+    checked_file(file_of(review), {"r.csv": "id,title\na,Soup\n", "s.yaml": "- text: hi\n"})
 
 
 def _items(value: Json) -> list[tuple[str | int, Json]]:

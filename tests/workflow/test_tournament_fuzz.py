@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import copy
-import json
-import tempfile
-from pathlib import Path
 
 import pytest
+from checked_file import checked_file
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agentflow.tools import schema_faults
-from agentflow.workflow import check_workflow
 from agentflow.workflow.tournament_items import items_of
 from agentflow_protocols.chat import Json
 from agentflow_protocols.schemas import schema_of
@@ -102,21 +98,9 @@ def file_of(section: Json) -> Json:
 
 
 def checked(section: Json) -> list[str]:
-    """Check a file with a section; return what was wrong, after a look at how it was told."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "w.yaml"
-        path.write_text(json.dumps(file_of(section), indent=1))
-        (Path(folder) / "soups.py").write_text("async def make(): ...\n")
-        (Path(folder) / "s.yaml").write_text("- text: hi\n")
-        parsed = check_workflow(path)
-        lines = path.read_text().splitlines()
-    for problem in parsed.problems:
-        assert 1 <= problem.line <= len(lines)
-        assert 1 <= problem.column <= len(lines[problem.line - 1]) + 1
-        assert "\n" not in problem.message
-    if not parsed.problems:
-        assert schema_faults(file_of(section), SCHEMA) == []
-    return [str(problem) for problem in parsed.problems]
+    """Check a file with a section; return what was wrong."""
+    beside = {"soups.py": "async def make(): ...\n", "s.yaml": "- text: hi\n"}
+    return checked_file(file_of(section), beside)
 
 
 @pytest.mark.parametrize("section", [PLAIN, SCIENTIST])
