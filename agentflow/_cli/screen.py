@@ -38,11 +38,19 @@ class Screen:
 
     async def __aenter__(self) -> Screen:
         from prompt_toolkit import PromptSession
+        from prompt_toolkit.input import create_input
         from prompt_toolkit.patch_stdout import patch_stdout
 
         self._stack.enter_context(current_clock().external())
         self._stack.enter_context(patch_stdout())
-        self._prompt = PromptSession(self._message, refresh_interval=_REFRESH_S, erase_when_done=True)
+        # Keys are read raw throughout, also between two prompts and while something is shown above one:
+        # the terminal's own line editing would swallow a Ctrl-D that is pressed just then.
+        keys = create_input()
+        keys.cooked_mode = keys.raw_mode  # type: ignore[method-assign]
+        self._stack.enter_context(keys.raw_mode())
+        self._prompt = PromptSession(
+            self._message, refresh_interval=_REFRESH_S, erase_when_done=True, input=keys
+        )
         self._reader = asyncio.create_task(self._read(self._prompt), name="prompt")
         return self
 

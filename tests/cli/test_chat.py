@@ -84,7 +84,7 @@ class Terminal:
 
     def close(self) -> int:
         try:
-            code = self.process.wait(timeout=60)
+            code = self.process.wait(timeout=20)
         finally:
             if self.process.poll() is None:
                 self.process.kill()
